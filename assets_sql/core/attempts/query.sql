@@ -1,0 +1,160 @@
+-- Of each attempt's records, one wins: the one collected last; where no delivery says when it was collected, the one
+-- that knows the later instant; then the larger content hash. Never by arrival.
+with records as (
+    select
+        cluster,
+        job_id,
+        submitted_at,
+        load_id,
+        source_line,
+        row_number() over (
+            partition by cluster, job_id, submitted_at
+            order by
+                collected_at desc nulls last,
+                ended_at is not null desc,
+                greatest(ended_at, started_at) desc nulls last,
+                content_sha256 desc,
+                source_line desc
+        ) as place
+    from raw.slurm_jobs
+    where not is_step
+),
+
+winners as (
+    select jobs.*
+    from raw.slurm_jobs as jobs
+    inner join records
+        on jobs.load_id = records.load_id and jobs.source_line = records.source_line
+    where records.place = 1
+),
+
+-- After a resize the follow-up record keeps the original start: its true start is its submission.
+resized_jobs as (
+    select distinct
+        cluster,
+        job_id
+    from winners
+    where state = 'RESIZING'
+),
+
+followers as (
+    select
+        segments.cluster,
+        segments.job_id,
+        segments.submitted_at,
+        lag(segments.state) over (
+            partition by segments.cluster, segments.job_id order by segments.submitted_at
+        ) = 'RESIZING' as is_resize_follower
+    from winners as segments
+    inner join resized_jobs
+        on segments.cluster = resized_jobs.cluster and segments.job_id = resized_jobs.job_id
+),
+
+end_classes as (
+    select
+        state,
+        end_class
+    from (
+        values
+        ('COMPLETED', 'completed'),
+        ('FAILED', 'user_failure'),
+        ('OUT_OF_MEMORY', 'user_failure'),
+        ('DEADLINE', 'user_failure'),
+        ('TIMEOUT', 'timeout'),
+        ('CANCELLED', 'cancelled'),
+        ('NODE_FAIL', 'infra_failure'),
+        ('BOOT_FAIL', 'infra_failure'),
+        ('LAUNCH_FAILED', 'infra_failure'),
+        ('PREEMPTED', 'preempted'),
+        ('REQUEUED', 'requeued'),
+        ('RESIZING', 'resized_segment'),
+        ('REVOKED', 'revoked'),
+        ('RUNNING', 'open'),
+        ('SUSPENDED', 'open'),
+        ('STOPPED', 'open'),
+        ('COMPLETING', 'open'),
+        ('CONFIGURING', 'open'),
+        ('STAGE_OUT', 'open'),
+        ('SIGNALING', 'open'),
+        ('PENDING', 'pending'),
+        ('REQUEUE_HOLD', 'pending'),
+        ('SPECIAL_EXIT', 'pending'),
+        ('RESV_DEL_HOLD', 'pending')
+    ) as classes (state, end_class)
+),
+
+accelerators as (
+    select
+        tres,
+        cast(sum(accelerators_counted) as bigint) as accelerators_counted
+    from core.tres
+    group by tres
+),
+
+workload_classes as (
+    select
+        kinds.partition_name,
+        kinds.qos,
+        arg_min(rules.workload_class, rules.position) as workload_class
+    from (
+        select distinct
+            coalesce(partition_name, '') as partition_name,
+            coalesce(qos, '') as qos
+        from winners
+    ) as kinds
+    inner join site.workload_rules as rules
+        on (rules.partition_name is null or rules.partition_name = kinds.partition_name)
+        and (rules.qos is null or rules.qos = kinds.qos)
+    group by kinds.partition_name, kinds.qos
+)
+
+select
+    winners.cluster || '/' || winners.job_id || '/' || cast(epoch_us(winners.submitted_at) // 1000000 as varchar)
+        as attempt_id,
+    winners.cluster,
+    'slurm' as scheduler,
+    winners.job_id,
+    winners.job_id_shown,
+    winners.db_index,
+    winners.account,
+    winners.user_name,
+    winners.partition_name,
+    winners.qos,
+    coalesce(workload_classes.workload_class, 'unclassified') as workload_class,
+    winners.reservation_name,
+    winners.job_name,
+    winners.submitted_at,
+    winners.eligible_at,
+    case
+        when winners.node_list = 'None assigned' then null
+        when followers.is_resize_follower then greatest(winners.started_at, winners.submitted_at)
+        else winners.started_at
+    end as started_at,
+    winners.ended_at,
+    winners.started_at as recorded_start_at,
+    coalesce(followers.is_resize_follower, false) as is_resize_follower,
+    winners.elapsed_seconds,
+    winners.state,
+    winners.state_detail,
+    end_classes.end_class,
+    end_classes.end_class = 'open' or (winners.ended_at is null and winners.started_at is not null) as is_open,
+    cast(coalesce(requested.accelerators_counted, 0) as decimal(18, 6)) as accelerators_requested,
+    coalesce(allocated.accelerators_counted, 0) * 84000 as accelerator_units,
+    winners.cpus,
+    winners.nodes,
+    winners.allocated_tres,
+    winners.node_list,
+    winners.reason,
+    winners.source_file,
+    winners.source_line
+from winners
+left join followers
+    on winners.cluster = followers.cluster
+    and winners.job_id = followers.job_id
+    and winners.submitted_at = followers.submitted_at
+left join end_classes on winners.state = end_classes.state
+left join accelerators as allocated on winners.allocated_tres = allocated.tres
+left join accelerators as requested on winners.requested_tres = requested.tres
+left join workload_classes
+    on coalesce(winners.partition_name, '') = workload_classes.partition_name
+    and coalesce(winners.qos, '') = workload_classes.qos

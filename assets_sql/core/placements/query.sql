@@ -1,0 +1,285 @@
+-- Which accelerators an allocation took on which node. Slurm's accounting says how many of each type in all, and on which
+-- nodes; the split follows accounting rules: each node gets an equal share (the remainder goes to the first nodes by
+-- name); nodes with one model take their type first; the rest goes where the installed count permits; a count that no
+-- node has installed goes by the nodes' own inventory. Attempts repeat few shapes, so shapes are placed, not attempts.
+with epochs as (
+    select
+        cluster,
+        valid_from_at as epoch_at,
+        coalesce(lead(valid_from_at) over (partition by cluster order by valid_from_at), timestamp '9999-01-01')
+            as epoch_end_at
+    from (select distinct cluster, valid_from_at from core.node_capacity)
+),
+
+shapes as (
+    select distinct
+        attempts.cluster,
+        attempts.allocated_tres,
+        coalesce(attempts.node_list, '') as node_list,
+        coalesce(epochs.epoch_at, timestamp '1900-01-01') as epoch_at
+    from core.attempts as attempts
+    left join epochs
+        on attempts.cluster = epochs.cluster
+        and attempts.started_at >= epochs.epoch_at
+        and attempts.started_at < epochs.epoch_end_at
+    where attempts.started_at is not null and attempts.accelerator_units > 0
+),
+
+demand as (
+    select
+        shapes.*,
+        coalesce(aliases.accelerator_model, tres.accelerator_type) as demanded_model,
+        cast(sum(tres.accelerators_counted) as bigint) as demanded
+    from shapes
+    inner join core.tres as tres on shapes.allocated_tres = tres.tres
+    left join site.accelerators as aliases on tres.accelerator_type = aliases.alias
+    group by all
+),
+
+shape_nodes as (
+    select
+        shapes.*,
+        coalesce(hostlists.node, 'unassigned') as node,
+        row_number() over (
+            partition by shapes.cluster, shapes.allocated_tres, shapes.node_list, shapes.epoch_at
+            order by coalesce(hostlists.node, 'unassigned')
+        ) as node_place,
+        count(*) over (
+            partition by shapes.cluster, shapes.allocated_tres, shapes.node_list, shapes.epoch_at
+        ) as node_count
+    from shapes
+    left join core.hostlists as hostlists on shapes.node_list = hostlists.node_list
+),
+
+totals as (
+    select
+        cluster,
+        allocated_tres,
+        node_list,
+        epoch_at,
+        cast(sum(demanded) as bigint) as demanded_total
+    from demand
+    group by cluster, allocated_tres, node_list, epoch_at
+),
+
+node_shares as (
+    select
+        shape_nodes.*,
+        totals.demanded_total // shape_nodes.node_count
+        + case when shape_nodes.node_place <= totals.demanded_total % shape_nodes.node_count then 1 else 0 end
+            as node_share
+    from shape_nodes
+    inner join totals using (cluster, allocated_tres, node_list, epoch_at)
+),
+
+-- What each node has; a node that the inventory does not know is taken to have what was demanded.
+known_slots as (
+    select
+        node_shares.*,
+        capacity.accelerator_model,
+        capacity.installed_units // 84000 as installed
+    from node_shares
+    inner join core.node_capacity as capacity
+        on node_shares.cluster = capacity.cluster
+        and node_shares.node = capacity.node
+        and node_shares.epoch_at >= capacity.valid_from_at
+        and node_shares.epoch_at < capacity.valid_to_at
+    where capacity.installed_units > 0
+),
+
+unknown_nodes as (
+    select node_shares.*
+    from node_shares
+    left join known_slots using (cluster, allocated_tres, node_list, epoch_at, node)
+    where known_slots.node is null
+),
+
+slots as (
+    select * from known_slots
+    union all
+    select
+        unknown_nodes.*,
+        case when demand.demanded_model = '' then 'unknown' else demand.demanded_model end as accelerator_model,
+        demand.demanded as installed
+    from unknown_nodes
+    inner join demand using (cluster, allocated_tres, node_list, epoch_at)
+),
+
+counted_slots as (
+    select
+        *,
+        count(*) over (partition by cluster, allocated_tres, node_list, epoch_at, node) as models_on_node
+    from slots
+),
+
+-- A demanded type that no node of the list has goes by the inventory, like an untyped count.
+typed_demand as (
+    select
+        demand.cluster,
+        demand.allocated_tres,
+        demand.node_list,
+        demand.epoch_at,
+        demand.demanded_model as accelerator_model,
+        demand.demanded
+    from demand
+    where exists (
+        select 1
+        from slots
+        where slots.cluster = demand.cluster
+            and slots.allocated_tres = demand.allocated_tres
+            and slots.node_list = demand.node_list
+            and slots.epoch_at = demand.epoch_at
+            and slots.accelerator_model = demand.demanded_model
+    )
+),
+
+-- First: nodes with one model take their type, up to their share.
+first_offers as (
+    select
+        counted_slots.*,
+        coalesce(typed_demand.demanded, 0) as demanded,
+        case when models_on_node = 1 then node_share else 0 end as offer
+    from counted_slots
+    left join typed_demand using (cluster, allocated_tres, node_list, epoch_at, accelerator_model)
+),
+
+first_takes as (
+    select
+        *,
+        greatest(0, least(offer, demanded - coalesce(sum(offer) over (
+            partition by cluster, allocated_tres, node_list, epoch_at, accelerator_model
+            order by node rows between unbounded preceding and 1 preceding
+        ), 0)))::bigint as first_take
+    from first_offers
+),
+
+-- Second: nodes with several models share what is left of a type, up to what they have.
+second_demands as (
+    select
+        *,
+        demanded - sum(first_take) over (
+            partition by cluster, allocated_tres, node_list, epoch_at, accelerator_model
+        )::bigint as left_over,
+        count(case when models_on_node > 1 then 1 end) over (
+            partition by cluster, allocated_tres, node_list, epoch_at, accelerator_model
+        ) as mixed_nodes,
+        count(case when models_on_node > 1 then 1 end) over (
+            partition by cluster, allocated_tres, node_list, epoch_at, accelerator_model
+            order by node rows unbounded preceding
+        ) as mixed_place
+    from first_takes
+),
+
+second_takes as (
+    select
+        *,
+        case when models_on_node > 1 then least(
+            installed,
+            left_over // greatest(mixed_nodes, 1)
+            + case when mixed_place <= left_over % greatest(mixed_nodes, 1) then 1 else 0 end
+        ) else 0 end as second_take
+    from second_demands
+),
+
+-- Third: what is left goes wherever the installed count permits, and beyond that to the first node that has the type.
+third_offers as (
+    select
+        *,
+        left_over - sum(second_take) over (
+            partition by cluster, allocated_tres, node_list, epoch_at, accelerator_model
+        )::bigint as still_left,
+        greatest(0, installed - first_take - second_take) as room
+    from second_takes
+),
+
+third_takes as (
+    select
+        *,
+        greatest(0, least(room, still_left - coalesce(sum(room) over (
+            partition by cluster, allocated_tres, node_list, epoch_at, accelerator_model
+            order by node rows between unbounded preceding and 1 preceding
+        ), 0)))::bigint as third_take,
+        row_number() over (
+            partition by cluster, allocated_tres, node_list, epoch_at, accelerator_model order by node
+        ) as model_place
+    from third_offers
+),
+
+typed_takes as (
+    select
+        *,
+        first_take + second_take + third_take
+        + case when model_place = 1 then still_left - sum(third_take) over (
+            partition by cluster, allocated_tres, node_list, epoch_at, accelerator_model
+        )::bigint else 0 end as typed_take
+    from third_takes
+),
+
+-- Then: untyped counts fill each node up to its share, by model name, and beyond that the first model.
+untyped_demand as (
+    select
+        totals.cluster,
+        totals.allocated_tres,
+        totals.node_list,
+        totals.epoch_at,
+        totals.demanded_total - coalesce(sum(typed_demand.demanded), 0)::bigint as untyped
+    from totals
+    left join typed_demand using (cluster, allocated_tres, node_list, epoch_at)
+    group by totals.cluster, totals.allocated_tres, totals.node_list, totals.epoch_at, totals.demanded_total
+),
+
+node_needs as (
+    select
+        typed_takes.*,
+        untyped_demand.untyped,
+        greatest(0, node_share - sum(typed_take) over (
+            partition by cluster, allocated_tres, node_list, epoch_at, node
+        ))::bigint as node_need,
+        greatest(0, installed - typed_take) as free,
+        row_number() over (
+            partition by cluster, allocated_tres, node_list, epoch_at, node order by accelerator_model
+        ) as slot_place
+    from typed_takes
+    inner join untyped_demand using (cluster, allocated_tres, node_list, epoch_at)
+),
+
+node_untyped as (
+    select
+        *,
+        greatest(0, least(node_need, untyped - coalesce(sum(case when slot_place = 1 then node_need else 0 end) over (
+            partition by cluster, allocated_tres, node_list, epoch_at
+            order by node range between unbounded preceding and current row exclude group
+        ), 0)))::bigint as node_take
+    from node_needs
+),
+
+slot_untyped as (
+    select
+        *,
+        greatest(0, least(free, node_take - coalesce(sum(free) over (
+            partition by cluster, allocated_tres, node_list, epoch_at, node
+            order by accelerator_model rows between unbounded preceding and 1 preceding
+        ), 0)))::bigint as untyped_take
+    from node_untyped
+),
+
+takes as (
+    select
+        *,
+        typed_take + untyped_take + case when slot_place = 1 then node_take - sum(untyped_take) over (
+            partition by cluster, allocated_tres, node_list, epoch_at, node
+        )::bigint else 0 end as taken
+    from slot_untyped
+)
+
+select
+    cluster,
+    allocated_tres,
+    node_list,
+    epoch_at,
+    node,
+    accelerator_model,
+    taken * 84000 as accelerator_units,
+    node_count > 1 or (models_on_node > 1 and untyped > 0) as split_inferred
+from takes
+where taken > 0

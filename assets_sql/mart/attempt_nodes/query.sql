@@ -1,0 +1,36 @@
+with epochs as (
+    select
+        cluster,
+        valid_from_at as epoch_at,
+        coalesce(lead(valid_from_at) over (partition by cluster order by valid_from_at), timestamp '9999-01-01')
+            as epoch_end_at
+    from (select distinct cluster, valid_from_at from core.node_capacity)
+),
+
+holders as (
+    select
+        attempts.*,
+        coalesce(epochs.epoch_at, timestamp '1900-01-01') as epoch_at
+    from core.attempts as attempts
+    left join epochs
+        on attempts.cluster = epochs.cluster
+        and attempts.started_at >= epochs.epoch_at
+        and attempts.started_at < epochs.epoch_end_at
+    where attempts.started_at is not null and attempts.accelerator_units > 0
+)
+
+select
+    holders.attempt_id,
+    holders.cluster,
+    placements.node,
+    placements.accelerator_model,
+    placements.accelerator_units,
+    placements.split_inferred,
+    holders.started_at,
+    holders.ended_at
+from holders
+inner join core.placements as placements
+    on holders.cluster = placements.cluster
+    and holders.allocated_tres = placements.allocated_tres
+    and coalesce(holders.node_list, '') = placements.node_list
+    and holders.epoch_at = placements.epoch_at

@@ -1,0 +1,32 @@
+-- What sources write where they mean nothing.
+create or replace temp macro given(value) as
+    case
+        when lower(trim(value)) in ('', 'unknown', 'none', 'n/a', '(null)', 'null', 'none assigned') then null
+        else trim(value)
+    end;
+
+-- An instant as a UTC timestamp: seconds since 1970, ISO 8601 with an offset, or a local time in a declared zone.
+create or replace temp macro instant(value, zone) as
+    case
+        when value is null then null
+        when regexp_full_match(value, '[0-9]{1,11}') then make_timestamp(try_cast(value as bigint) * 1000000)
+        when regexp_full_match(value, '[0-9]{4}-[0-9]{2}-[0-9]{2}[T ].*(Z|[+-][0-9]{2}(:?[0-9]{2})?)')
+            then timezone('UTC', try_cast(value as timestamptz))
+        when regexp_full_match(value, '[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.0+)?)?)?')
+            then timezone('UTC', timezone(zone, try_cast(value as timestamp)))
+    end;
+
+-- A time that is written without a zone.
+create or replace temp macro is_local_time(value) as
+    regexp_full_match(coalesce(value, ''), '[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.0+)?)?)?');
+
+-- A duration [days-]hours:minutes:seconds, or minutes:seconds, in seconds.
+create or replace temp macro duration_seconds(value) as
+    case
+        when regexp_full_match(value, '[0-9]+') then try_cast(value as bigint)
+        when regexp_full_match(value, '([0-9]+-)?([0-9]+:)?[0-9]{1,2}:[0-9]{2}(\.[0-9]+)?') then
+            coalesce(try_cast(regexp_extract(value, '^([0-9]+)-', 1) as bigint), 0) * 86400
+            + coalesce(try_cast(regexp_extract(value, '(?:^|-)([0-9]+):[0-9]{1,2}:', 1) as bigint), 0) * 3600
+            + coalesce(try_cast(regexp_extract(value, '([0-9]+):[0-9]{2}(?:\.[0-9]+)?$', 1) as bigint), 0) * 60
+            + coalesce(try_cast(regexp_extract(value, ':([0-9]{2})(?:\.[0-9]+)?$', 1) as bigint), 0)
+    end;

@@ -1,0 +1,138 @@
+-- Types what sacct wrote; what cannot be understood gets a reason instead of a guess.
+with read as (
+    select
+        *,
+        given(d.submitted_at) as submit_text,
+        given(d.eligible_at) as eligible_text,
+        given(d.started_at) as start_text,
+        given(d.ended_at) as end_text,
+        upper(regexp_extract(trim(d.state), '^[A-Za-z_]+')) as state_token
+    from delivered as d
+),
+
+typed as (
+    select
+        source_line,
+        record_text,
+        problem,
+        coalesce(given(cluster), $cluster) as cluster,
+        trim(job_id) as job_id,
+        given(job_id_shown) as job_id_shown,
+        try_cast(given(db_index) as bigint) as db_index,
+        regexp_matches(job_id, '^[0-9]+(_[0-9]+|\+[0-9]+)?\.') as is_step,
+        instant(submit_text, $time_zone) as submitted_at,
+        instant(eligible_text, $time_zone) as eligible_at,
+        instant(start_text, $time_zone) as started_at,
+        instant(end_text, $time_zone) as ended_at,
+        duration_seconds(given(elapsed_seconds)) as elapsed_seconds,
+        case when state_token = 'NODE_FAILED' then 'NODE_FAIL' else state_token end as state,
+        trim(state) as state_detail,
+        given(exit_code) as exit_code,
+        given(partition_name) as partition_name,
+        given(qos) as qos,
+        given(account) as account,
+        given(user_name) as user_name,
+        given(reservation_name) as reservation_name,
+        try_cast(given(nodes) as bigint) as nodes,
+        try_cast(given(cpus) as bigint) as cpus,
+        given(requested_tres) as requested_tres,
+        given(allocated_tres) as allocated_tres,
+        try_cast(given(timelimit_minutes) as bigint) as timelimit_minutes,
+        nullif(trim(node_list), '') as node_list,
+        given(reason) as reason,
+        given(flags) as flags,
+        job_name,
+        submit_text,
+        eligible_text,
+        start_text,
+        end_text,
+        nodes as nodes_text,
+        cpus as cpus_text
+    from read
+),
+
+judged as (
+    select
+        *,
+        case
+            when problem is not null then problem
+            when job_id = '' or not regexp_matches(job_id, '^[0-9]') then 'no_job_id'
+            when cluster is null then 'no_cluster'
+            when not list_contains($clusters, cluster) then 'undeclared_cluster'
+            when $time_zone is null and (
+                is_local_time(submit_text)
+                or is_local_time(eligible_text)
+                or is_local_time(start_text)
+                or is_local_time(end_text)
+            ) then 'undeclared_time_zone'
+            when submitted_at is null then 'unreadable_submit'
+            when eligible_text is not null and eligible_at is null then 'unreadable_eligible'
+            when start_text is not null and started_at is null then 'unreadable_start'
+            when end_text is not null and ended_at is null then 'unreadable_end'
+            when greatest(submitted_at, started_at, ended_at) >= timestamp '2200-01-01' then 'implausible_time'
+            when ended_at < started_at then 'end_before_start'
+            when state not in (
+                'COMPLETED', 'FAILED', 'OUT_OF_MEMORY', 'DEADLINE', 'TIMEOUT', 'CANCELLED', 'NODE_FAIL', 'BOOT_FAIL',
+                'LAUNCH_FAILED', 'PREEMPTED', 'REQUEUED', 'RESIZING', 'REVOKED', 'RUNNING', 'SUSPENDED', 'STOPPED',
+                'COMPLETING', 'CONFIGURING', 'STAGE_OUT', 'SIGNALING', 'PENDING', 'REQUEUE_HOLD', 'SPECIAL_EXIT',
+                'RESV_DEL_HOLD'
+            ) then 'unknown_state'
+            when given(nodes_text) is not null and coalesce(nodes, -1) < 0 then 'unreadable_nodes'
+            when given(cpus_text) is not null and coalesce(cpus, -1) < 0 then 'unreadable_cpus'
+            when not is_step and started_at is not null and not regexp_full_match(
+                coalesce(allocated_tres, ''), '([^=,]+=[^=,]*(,[^=,]+=[^=,]*)*)?'
+            ) then 'unreadable_tres'
+            when not is_step and started_at is not null and regexp_matches(
+                coalesce(allocated_tres, ''), 'gres/gpu(:[^=,]+)?=([^0-9]|[0-9]+[^0-9,]|$|,)'
+            ) then 'unreadable_accelerators'
+            when not is_step and started_at is not null and regexp_matches(
+                coalesce(allocated_tres, ''), 'gres/gpu:[^=,]*[0-9]+g\.[0-9]+gb[^=,]*='
+            ) then 'undeclared_profile'
+            when not is_step and started_at is not null and regexp_matches(
+                coalesce(allocated_tres, ''), 'gres/(shard|mps)(:[^=,]+)?='
+            ) then 'undeclared_share'
+        end as reject_reason
+    from typed
+)
+
+select
+    cluster,
+    job_id,
+    job_id_shown,
+    db_index,
+    is_step,
+    submitted_at,
+    eligible_at,
+    started_at,
+    ended_at,
+    elapsed_seconds,
+    state,
+    state_detail,
+    exit_code,
+    partition_name,
+    qos,
+    account,
+    user_name,
+    reservation_name,
+    nodes,
+    cpus,
+    requested_tres,
+    allocated_tres,
+    timelimit_minutes,
+    node_list,
+    reason,
+    flags,
+    job_name,
+    source_line,
+    record_text,
+    reject_reason,
+    coalesce(ended_at, started_at, submitted_at) as record_at,
+    -- What a rejected record would have been worth, where enough of it can be read.
+    case
+        when is_step then 0
+        when started_at is null and start_text is null and problem is null then 0
+        when ended_at >= started_at then
+            try_cast(regexp_extract(allocated_tres, 'gres/gpu=([0-9]{1,9})', 1) as bigint)
+            * ((epoch_us(ended_at) - epoch_us(started_at)) // 1000000)
+    end as record_accelerator_seconds
+from judged

@@ -1,0 +1,193 @@
+-- A day has a cost only where all of it is known: every accelerator that is installed was bought in a lot, and every
+-- component that the pool is ever billed for is billed for the whole time in which something was installed.
+with windows as (
+    select
+        cluster_days.usage_date,
+        cluster_days.cluster,
+        cluster_days.starts_at as window_start_at,
+        cluster_days.ends_at as window_end_at
+    from core.cluster_days as cluster_days
+    inner join days on cluster_days.usage_date = days.usage_date
+),
+
+costs as (
+    select
+        usage_date,
+        cluster,
+        pool,
+        accelerator_model,
+        currency,
+        sum(cost) as cost,
+        sum(case when cost_component = 'depreciation' then cost else 0 end) as depreciation_cost,
+        sum(case when cost_component = 'power' then cost else 0 end) as power_cost,
+        sum(case when cost_component = 'colo' then cost else 0 end) as colo_cost,
+        sum(case when cost_component = 'support' then cost else 0 end) as support_cost,
+        sum(case when cost_component not in ('depreciation', 'power', 'colo', 'support') then cost else 0 end)
+            as other_cost
+    from mart.cost_daily
+    where usage_date in (select usage_date from days)
+    group by usage_date, cluster, pool, accelerator_model, currency
+),
+
+fleet as (
+    select *
+    from report.fleet_efficiency_daily
+    where usage_date in (select usage_date from days) and installed_unit_seconds > 0
+),
+
+in_service as (
+    select
+        timeline.usage_date,
+        timeline.cluster,
+        timeline.pool,
+        min(timeline.starts_at) as first_at,
+        max(timeline.ends_at) as last_at
+    from mart.node_timeline as timeline
+    where timeline.usage_date in (select usage_date from days) and timeline.installed_units > 0
+    group by timeline.usage_date, timeline.cluster, timeline.pool
+),
+
+-- Lots go on counting as paid for when they are written off.
+priced as (
+    select
+        windows.usage_date,
+        charges.cluster,
+        charges.pool,
+        charges.accelerator_model,
+        cast(sum(
+            charges.lot_accelerators * 84000
+            * seconds_between(greatest(charges.starts_at, windows.window_start_at), windows.window_end_at)
+        ) as bigint) as priced_unit_seconds
+    from core.charges as charges
+    inner join windows on charges.cluster = windows.cluster and charges.starts_at < windows.window_end_at
+    where charges.lot_accelerators is not null
+    group by windows.usage_date, charges.cluster, charges.pool, charges.accelerator_model
+),
+
+components as (
+    select distinct
+        cluster,
+        pool,
+        cost_component,
+        currency
+    from core.charges
+    where accelerator_model is null
+),
+
+billed as (
+    select
+        in_service.usage_date,
+        in_service.cluster,
+        in_service.pool,
+        components.cost_component,
+        seconds_between(in_service.first_at, in_service.last_at) as needed_seconds,
+        coalesce(cast(sum(greatest(0, seconds_between(
+            greatest(charges.starts_at, in_service.first_at), least(charges.ends_at, in_service.last_at)
+        ))) as bigint), 0) as billed_seconds
+    from in_service
+    inner join components on in_service.cluster = components.cluster and in_service.pool = components.pool
+    left join core.charges as charges
+        on components.cluster = charges.cluster
+        and components.pool = charges.pool
+        and components.cost_component = charges.cost_component
+        and components.currency = charges.currency
+        and charges.accelerator_model is null
+        and charges.starts_at < in_service.last_at
+        and charges.ends_at > in_service.first_at
+    group by
+        in_service.usage_date,
+        in_service.cluster,
+        in_service.pool,
+        components.cost_component,
+        components.currency,
+        in_service.first_at,
+        in_service.last_at
+),
+
+missing as (
+    select
+        usage_date,
+        cluster,
+        pool,
+        string_agg(distinct cost_component, ', ' order by cost_component) as missing_components
+    from billed
+    where billed_seconds < needed_seconds
+    group by usage_date, cluster, pool
+),
+
+joined as (
+    select
+        coalesce(fleet.usage_date, costs.usage_date) as usage_date,
+        coalesce(fleet.cluster, costs.cluster) as cluster,
+        coalesce(fleet.pool, costs.pool) as pool,
+        coalesce(fleet.accelerator_model, costs.accelerator_model) as accelerator_model,
+        coalesce(costs.currency, 'XXX') as currency,
+        costs.cost as known_cost,
+        costs.depreciation_cost,
+        costs.power_cost,
+        costs.colo_cost,
+        costs.support_cost,
+        costs.other_cost,
+        coalesce(fleet.installed_unit_seconds, 0) as installed_unit_seconds,
+        coalesce(fleet.available_unit_seconds, 0) as available_unit_seconds,
+        coalesce(fleet.allocated_unit_seconds, 0) as allocated_unit_seconds
+    from fleet
+    full outer join costs
+        on fleet.usage_date = costs.usage_date
+        and fleet.cluster = costs.cluster
+        and fleet.pool = costs.pool
+        and fleet.accelerator_model = costs.accelerator_model
+),
+
+judged as (
+    select
+        joined.*,
+        greatest(0, joined.installed_unit_seconds - coalesce(priced.priced_unit_seconds, 0)) as unpriced_unit_seconds,
+        missing.missing_components,
+        case
+            when joined.known_cost is not null
+                and missing.missing_components is null
+                and joined.installed_unit_seconds <= coalesce(priced.priced_unit_seconds, 0)
+                then joined.known_cost
+        end as cost
+    from joined
+    left join priced
+        on joined.usage_date = priced.usage_date
+        and joined.cluster = priced.cluster
+        and joined.pool = priced.pool
+        and joined.accelerator_model = priced.accelerator_model
+    left join missing
+        on joined.usage_date = missing.usage_date
+        and joined.cluster = missing.cluster
+        and joined.pool = missing.pool
+)
+
+select
+    usage_date,
+    cluster,
+    pool,
+    accelerator_model,
+    currency,
+    cost,
+    known_cost,
+    depreciation_cost,
+    power_cost,
+    colo_cost,
+    support_cost,
+    other_cost,
+    missing_components,
+    unit_hours(unpriced_unit_seconds) as unpriced_hours,
+    unit_hours(installed_unit_seconds) as installed_hours,
+    unit_hours(available_unit_seconds) as available_hours,
+    unit_hours(allocated_unit_seconds) as allocated_hours,
+    cast(null as decimal(38, 6)) as sm_active_hours,
+    cast(null as decimal(38, 6)) as productive_hours,
+    cost_per_hour(cost, installed_unit_seconds) as cost_per_installed_hour,
+    cost_per_hour(cost, available_unit_seconds) as cost_per_available_hour,
+    cost_per_hour(cost, allocated_unit_seconds) as cost_per_allocated_hour,
+    cast(null as double) as cost_per_sm_active_hour,
+    cast(null as double) as cost_per_productive_hour,
+    installed_unit_seconds,
+    available_unit_seconds,
+    allocated_unit_seconds
+from judged

@@ -1,0 +1,161 @@
+-- Every delivered record by the day it is about (of the collection, where it is about none) and what became of it.
+-- A record is superseded when another one carries its fact: a later delivery, or the job of which it is a step.
+with records as (
+    select 'slurm_jobs' as source, cluster, load_id, coalesce(ended_at, started_at, submitted_at) as record_at,
+        source_file, source_line
+    from raw.slurm_jobs
+    union all
+    select 'slurm_node_events', cluster, load_id, started_at, source_file, source_line from raw.slurm_node_events
+    union all
+    select 'slurm_reservations', cluster, load_id, started_at, source_file, source_line from raw.slurm_reservations
+    union all
+    select 'slurm_account_usage', cluster, load_id, window_start_at, source_file, source_line
+    from raw.slurm_account_usage
+    union all
+    select 'slurm_associations', cluster, load_id, null, source_file, source_line from raw.slurm_associations
+    union all
+    select 'slurm_nodes', cluster, load_id, null, source_file, source_line from raw.slurm_nodes
+    union all
+    select 'inventory', cluster, load_id, null, source_file, source_line from raw.inventory
+    union all
+    select 'org_mapping', coalesce(cluster, ''), load_id, null, source_file, source_line from raw.org_mapping
+    union all
+    select 'purchase_lots', cluster, load_id, null, source_file, source_line from raw.purchase_lots
+    union all
+    select 'flat_costs', cluster, load_id, null, source_file, source_line from raw.flat_costs
+),
+
+-- Where each source's surviving records are; a source without a table of survivors keeps all it accepts.
+survivors as (
+    select 'slurm_jobs' as source, source_file, source_line from core.attempts
+    union all
+    select 'slurm_node_events', source_file, source_line from core.node_events
+    union all
+    select 'slurm_node_events', source_file, source_line from raw.slurm_node_events where node is null
+    union all
+    select distinct 'slurm_reservations', source_file, source_line from core.reservations
+    union all
+    select 'slurm_reservations', source_file, source_line from raw.slurm_reservations where node_list is null
+    union all
+    select 'inventory', source_file, source_line from core.inventory where source_file is not null
+    union all
+    select 'org_mapping', source_file, source_line from core.teams
+    union all
+    select case when charge_id like 'lot/%' then 'purchase_lots' else 'flat_costs' end, source_file, source_line
+    from core.charges
+    union all
+    select 'slurm_account_usage', source_file, source_line from raw.slurm_account_usage
+    union all
+    select 'slurm_associations', source_file, source_line from raw.slurm_associations
+    union all
+    select 'slurm_nodes', source_file, source_line from raw.slurm_nodes
+),
+
+outcomes as (
+    select
+        records.source,
+        coalesce(records.cluster, '') as cluster,
+        records.load_id,
+        records.record_at,
+        case when survivors.source_line is null then 'superseded' else 'accepted' end as outcome,
+        cast(null as bigint) as accelerator_seconds
+    from records
+    left join survivors
+        on records.source = survivors.source
+        and records.source_file = survivors.source_file
+        and records.source_line = survivors.source_line
+    union all
+    select
+        rejected.source_kind,
+        coalesce(rejected.cluster, ''),
+        rejected.load_id,
+        rejected.record_at,
+        'rejected' as outcome,
+        rejected.accelerator_seconds
+    from landing.rejected as rejected
+),
+
+-- The same content delivered twice is received twice; its copies are superseded.
+copies as (
+    select
+        load_id,
+        count(*) - 1 as copies,
+        max(collected_at) as collected_at
+    from landing.deliveries
+    group by load_id
+),
+
+site_clock as (
+    select
+        max(as_of_at) as as_of_at,
+        max(reporting_time_zone) as reporting_time_zone,
+        min(first_at) as first_at
+    from core.clusters
+),
+
+dated as (
+    select
+        cast(timezone(
+            site_clock.reporting_time_zone,
+            timezone('UTC', coalesce(
+                outcomes.record_at, copies.collected_at, clusters.as_of_at, site_clock.as_of_at, site_clock.first_at
+            ))
+        ) as date) as usage_date,
+        outcomes.*,
+        copies.copies
+    from outcomes
+    cross join site_clock
+    left join copies on outcomes.load_id = copies.load_id
+    left join core.clusters as clusters on outcomes.cluster = clusters.cluster
+),
+
+counted as (
+    select
+        usage_date,
+        source,
+        cluster,
+        cast(sum(1 + coalesce(copies, 0)) as bigint) as rows_received,
+        cast(sum(case when outcome = 'accepted' then 1 else 0 end) as bigint) as rows_accepted,
+        cast(sum(case when outcome = 'rejected' then 1 else 0 end) as bigint) as rows_rejected,
+        cast(sum(case when outcome = 'superseded' then 1 else 0 end + coalesce(copies, 0)) as bigint) as rows_superseded,
+        cast(sum(case when outcome = 'rejected' and accelerator_seconds is null then 1 else 0 end) as bigint)
+            as rows_unvaluable,
+        cast(coalesce(sum(case when outcome = 'rejected' then accelerator_seconds end), 0) as bigint)
+            as rejected_seconds,
+        max(record_at) as newest_at
+    from dated
+    group by usage_date, source, cluster
+),
+
+-- What a rejected hour would have cost: the day's cost per installed hour of its cluster, where one currency prices all.
+cluster_rates as (
+    select
+        usage_date,
+        cluster,
+        case when count(distinct currency) = 1 and count(cost) = count(*)
+            then cost_per_hour(sum(cost), sum(installed_unit_seconds)) end as cost_per_installed_hour
+    from report.cost_per_accelerator_hour_daily
+    group by usage_date, cluster
+)
+
+select
+    counted.usage_date,
+    counted.source,
+    counted.cluster,
+    counted.rows_received,
+    counted.rows_accepted,
+    counted.rows_rejected,
+    counted.rows_superseded,
+    counted.rows_unvaluable,
+    second_hours(counted.rejected_seconds) as rejected_hours,
+    case
+        when counted.rejected_seconds = 0 then cast(0 as decimal(38, 12))
+        else cast(
+            cluster_rates.cost_per_installed_hour * counted.rejected_seconds / 3600 as decimal(38, 12)
+        )
+    end as rejected_cost,
+    counted.newest_at,
+    ratio(counted.rows_received - counted.rows_rejected, counted.rows_received) as coverage
+from counted
+left join cluster_rates
+    on counted.usage_date = cluster_rates.usage_date and counted.cluster = cluster_rates.cluster

@@ -1,0 +1,1 @@
+"""capacity-dagster: where every accelerator-hour went, and what it cost."""

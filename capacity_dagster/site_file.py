@@ -1,0 +1,263 @@
+"""The site file: which clusters, sources, zones, accelerators, pools and prices exist at one site.
+
+What belongs here: reading and validating `site.toml`, and the site's folders. What does not: reading deliveries.
+"""
+
+import os
+import re
+import tomllib
+from datetime import date
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from capacity_dagster.errors import SiteFileError
+
+SITE_VARIABLE = "CAPACITY_SITE"
+
+SourceKind = Literal[
+    "slurm_jobs",
+    "slurm_nodes",
+    "slurm_node_events",
+    "slurm_reservations",
+    "slurm_associations",
+    "slurm_account_usage",
+    "inventory",
+    "org_mapping",
+    "purchase_lots",
+    "flat_costs",
+]
+
+CLUSTER_SOURCES = frozenset({"slurm_nodes"})
+"""Kinds whose files never say which cluster they describe, so that the site file must."""
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError("expected a time zone of the IANA database, such as 'UTC' or 'Europe/Oslo'") from error
+    return name
+
+
+def _valid_pattern(pattern: str) -> str:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"expected a regular expression: {error}") from error
+    if "at" not in compiled.groupindex:
+        raise ValueError("expected a named group (?P<at>…) around the time in the file's name")
+    return pattern
+
+
+def _inside_landing(pattern: str) -> str:
+    if Path(pattern).is_absolute() or ".." in Path(pattern).parts or "://" in pattern:
+        raise ValueError("expected a path or pattern relative to the landing folder, without '..'")
+    return pattern
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SiteSection(_Section):
+    """What is true of the whole site."""
+
+    name: Name
+    first_day: date
+    """The first reporting day that is accounted for: nothing before it is counted."""
+    reporting_time_zone: TimeZone = "UTC"
+    landing: str = "landing"
+    keep_versions: Annotated[int, Field(ge=2)] = 14
+
+
+class Cluster(_Section):
+    """One scheduler's cluster."""
+
+    scheduler: Literal["slurm"] = "slurm"
+    time_zone: TimeZone | None = None
+    """The zone of times that a delivery writes without one; a source may override it."""
+
+
+class Source(_Section):
+    """Where one kind of delivery lands, and what its files do not say themselves."""
+
+    kind: SourceKind
+    files: Annotated[str, AfterValidator(_inside_landing)]
+    cluster: Name | None = None
+    time_zone: TimeZone | None = None
+    columns: tuple[Name, ...] | None = None
+    delimiter: Annotated[str, Field(min_length=1, max_length=8)] | None = None
+    collected_at: Annotated[str, AfterValidator(_valid_pattern)] | None = None
+
+
+class Accelerator(_Section):
+    """An accelerator model and the names that schedulers and inventories give it."""
+
+    description: str = ""
+    aliases: tuple[Name, ...] = ()
+
+
+class Pool(_Section):
+    """A pool of accelerators that is priced as one."""
+
+    tenure: Literal["owned"] = "owned"
+    description: str = ""
+
+
+class WorkloadClass(_Section):
+    """Attempts of these partitions or qualities of service are of this class; the first rule that fits wins."""
+
+    name: Name
+    partitions: tuple[Name, ...] = ()
+    qos: tuple[Name, ...] = ()
+
+
+class Reconciliation(_Section):
+    """How far the scheduler's own totals may differ, unexplained, before a build is not published."""
+
+    tolerance_seconds: Annotated[int, Field(ge=0)] = 0
+
+
+class Resources(_Section):
+    """What a build may use of the machine."""
+
+    memory_limit: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(MB|GB|MiB|GiB)$")] | None = None
+    threads: Annotated[int, Field(ge=1)] | None = None
+
+
+class SiteFile(_Section):
+    """The whole of `site.toml`."""
+
+    site: SiteSection
+    clusters: Annotated[dict[Name, Cluster], Field(min_length=1)]
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    accelerators: dict[Name, Accelerator] = {}
+    pools: dict[Name, Pool] = {}
+    workload_classes: tuple[WorkloadClass, ...] = ()
+    reconciliation: Reconciliation = Reconciliation()
+    resources: Resources = Resources()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SiteFile":
+        for position, source in enumerate(self.sources, start=1):
+            where = f"sources[{position}] ({source.kind}, {source.files})"
+            if source.cluster is not None and source.cluster not in self.clusters:
+                raise ValueError(
+                    f"{where}: cluster '{source.cluster}' is not declared; expected one of {_listed(self.clusters)}"
+                )
+            if source.cluster is None and source.kind in CLUSTER_SOURCES:
+                raise ValueError(f"{where}: its files do not name their cluster; expected a key 'cluster'")
+        owners: dict[str, str] = {}
+        for model, accelerator in self.accelerators.items():
+            for alias in (model, *accelerator.aliases):
+                other = owners.setdefault(alias.lower(), model)
+                if other != model:
+                    raise ValueError(f"accelerators: '{alias}' names both '{other}' and '{model}'; expected one model")
+        return self
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(f"'{name}'" for name in sorted(names))
+
+
+class Site:
+    """A site file in its folder: `landing/` (delivered), `work/` (may be deleted), `published/` (durable)."""
+
+    def __init__(self, path: Path, content: SiteFile) -> None:
+        self.path = path
+        self.folder = path.parent
+        self.content = content
+
+    @property
+    def landing(self) -> Path:
+        return self.folder / self.content.site.landing
+
+    @property
+    def work(self) -> Path:
+        return self.folder / "work"
+
+    @property
+    def published(self) -> Path:
+        return self.folder / "published"
+
+    @property
+    def dagster_home(self) -> Path:
+        return self.work / "dagster_home"
+
+
+def shipped_demo() -> Path:
+    """The folder of the demo site that is shipped with the package."""
+    return Path(str(files("capacity_dagster.demo") / "site"))
+
+
+def site_path(named: str | os.PathLike[str] | None = None) -> Path:
+    """The site file that is meant: the one named, else that of CAPACITY_SITE, else the shipped demo's."""
+    chosen = named or os.environ.get(SITE_VARIABLE)
+    path = Path(chosen) if chosen else shipped_demo() / "site.toml"
+    return (path / "site.toml" if path.is_dir() else path).resolve()
+
+
+def load_site(named: str | os.PathLike[str] | None = None) -> Site:
+    """Reads and validates a site file.
+
+    Raises:
+        SiteFileError: it is missing, is not TOML, or a key is unknown, missing or has an unusable value; the message
+            names each key, what was found and what was expected.
+    """
+    path = site_path(named)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SiteFileError(
+            f"{path}: cannot be read ({error.strerror}); expected a site file, such as `capacity init DIR` writes"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise SiteFileError(f"{path}: is not UTF-8 text (byte {error.start}); expected TOML") from error
+    try:
+        content = SiteFile.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise SiteFileError(f"{path}: is not TOML: {error}") from error
+    except ValidationError as error:
+        raise SiteFileError("\n".join(f"{path}: {_explained(problem)}" for problem in error.errors())) from None
+    return Site(path, content)
+
+
+def _explained(problem: Any) -> str:
+    key = ".".join(f"[{part + 1}]" if isinstance(part, int) else str(part) for part in problem["loc"])
+    key = key.replace(".[", "[")
+    match problem["type"]:
+        case "extra_forbidden":
+            expected = _keys_of(problem["loc"][:-1])
+            return f"unknown key '{key}'; expected one of {expected}"
+        case "missing":
+            return f"key '{key}' is missing"
+        case "value_error":
+            message = str(problem["ctx"]["error"])
+            return f"key '{key}' is {problem['input']!r}; {message}" if key else message
+        case _:
+            return f"key '{key}' is {problem['input']!r}; {problem['msg'].lower()}"
+
+
+def _keys_of(location: tuple[Any, ...]) -> str:
+    model: type[BaseModel] = SiteFile
+    sections: dict[str, type[BaseModel]] = {
+        "site": SiteSection,
+        "clusters": Cluster,
+        "sources": Source,
+        "accelerators": Accelerator,
+        "pools": Pool,
+        "workload_classes": WorkloadClass,
+        "reconciliation": Reconciliation,
+        "resources": Resources,
+    }
+    if location:
+        model = sections[str(location[0])]
+    return _listed(model.model_fields)

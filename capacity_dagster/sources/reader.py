@@ -1,0 +1,258 @@
+"""Reads one delivered file into immutable Parquet: typed records, and rejected ones with their reason.
+
+What belongs here: choosing how a file is read, running its SQL, writing the two Parquet files of a load.
+"""
+
+import hashlib
+import json
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from capacity_dagster.errors import SourceError
+from capacity_dagster.site_file import Site
+from capacity_dagster.sources import bytes as file_bytes
+from capacity_dagster.sources.delimited import create_delivered, create_delivered_csv, create_lines, resolve_columns
+from capacity_dagster.sources.landing import Delivery
+from capacity_dagster.tables.catalogue import LOAD_COLUMNS, Table, assets_folder
+from capacity_dagster.tables.quoting import identifier, literal
+
+READER_VERSION = 1
+"""Changes when reading in Python changes meaning, so that every file is read again."""
+
+SPREADSHEETS = frozenset({"inventory", "org_mapping", "purchase_lots", "flat_costs"})
+"""Kinds that people keep as CSV with quoting, or as Parquet."""
+
+REPORT_TITLE = re.compile(r"Utilization (\S+) - (\S+?)(?: \(\d+ secs\))?$")
+SHOWN_TEXT = 4000
+"""How much of a rejected record's text is kept: enough to see it, not enough to fill a disk."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """A delivered file that was read."""
+
+    load_id: str
+    delivery: Delivery
+    accepted_rows: int
+    rejected_rows: int
+    records: Path
+    rejected: Path
+
+
+class Reader:
+    """Reads the deliveries of one raw table, each content once."""
+
+    def __init__(self, site: Site, table: Table) -> None:
+        self.site = site
+        self.table = table
+        self.folder = site.work / "raw" / table.name
+
+    def load_id(self, delivery: Delivery) -> str:
+        """Names what a file's content becomes: its sha256, the SQL that reads it and what the site file says of it."""
+        zone = delivery.source.time_zone
+        if zone is None and delivery.source.cluster:
+            zone = self.site.content.clusters[delivery.source.cluster].time_zone
+        parts = {
+            "content": delivery.content_sha256,
+            "reader": READER_VERSION,
+            "sql": self.table.code_hash,
+            "shared": _shared_sql_hash(),
+            "zone": zone,
+            "cluster": delivery.source.cluster,
+            "clusters": sorted(self.site.content.clusters),
+            "columns": delivery.source.columns,
+            "delimiter": delivery.source.delimiter,
+        }
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
+
+    def read(self, connection: duckdb.DuckDBPyConnection, delivery: Delivery) -> Load:
+        """Reads a file, unless its content was read before.
+
+        Raises:
+            SourceError: the file cannot be used as a whole.
+        """
+        load_id = self.load_id(delivery)
+        records = self.folder / f"{load_id}.parquet"
+        rejected = self.folder / f"{load_id}.rejected.parquet"
+        if not (records.exists() and rejected.exists()):
+            try:
+                self._parse(connection, delivery, load_id, records, rejected)
+            except SourceError as error:
+                raise SourceError(f"{delivery.path}: {error}") from error
+            except duckdb.Error as error:
+                raise SourceError(f"{delivery.path}: cannot be read as {self.table.name}: {error}") from error
+        accepted_rows, rejected_rows = (
+            connection.execute("select num_rows from parquet_file_metadata(?)", [str(path)]).fetchall()[0][0]
+            for path in (records, rejected)
+        )
+        self._refuse_undeclared_zone(connection, delivery, rejected, rejected_rows)
+        return Load(load_id, delivery, accepted_rows, rejected_rows, records, rejected)
+
+    def _parse(
+        self, connection: duckdb.DuckDBPyConnection, delivery: Delivery, load_id: str, records: Path, rejected: Path
+    ) -> None:
+        parameters: dict[str, Any] = {
+            "time_zone": delivery.source.time_zone
+            or (delivery.source.cluster and self.site.content.clusters[delivery.source.cluster].time_zone),
+            "cluster": delivery.source.cluster,
+            "clusters": sorted(self.site.content.clusters),
+            "window_start": None,
+            "window_end": None,
+        }
+        connection.execute((assets_folder() / "raw" / "macros.sql").read_text(encoding="utf-8"))
+        found = file_bytes.probe(delivery.file)
+        with tempfile.TemporaryDirectory(prefix="read-", dir=_made(self.site.work / "tmp")) as scratch:
+            self._deliver(connection, delivery, found, Path(scratch), parameters)
+            sql = self.table.sql
+            used = {name: value for name, value in parameters.items() if re.search(rf"\${name}\b", sql)}
+            connection.execute(f"create or replace temp table parsed as {sql}", used)
+        columns = ", ".join(
+            f"'{load_id}' as load_id" if name == "load_id" else f'"{name}"::{column.type} as "{name}"'
+            for name, column in self.table.columns.items()
+            if name not in LOAD_COLUMNS
+        )
+        _copy(
+            connection,
+            f"select {columns} from parsed where reject_reason is null order by source_line",
+            records,
+        )
+        _copy(
+            connection,
+            f"select source_line, left(record_text, {SHOWN_TEXT}) as record_text, reject_reason, record_at, "
+            "record_accelerator_seconds as accelerator_seconds "
+            "from parsed where reject_reason is not null order by source_line",
+            rejected,
+        )
+        for relation in ("parsed", "delivered"):
+            connection.execute(f"drop table if exists {relation}")
+
+    def _deliver(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        delivery: Delivery,
+        found: file_bytes.Probe,
+        scratch: Path,
+        parameters: dict[str, Any],
+    ) -> None:
+        """Creates the relation `delivered` from whatever form the file has."""
+        file = delivery.file
+        if found.form == "parquet":
+            self._deliver_parquet(connection, file)
+            return
+        if found.form == "json":
+            self._deliver_json(connection, file)
+            return
+        if self.table.name in SPREADSHEETS:
+            with file_bytes.opened(file) as stream:
+                text = stream.read().decode("utf-8-sig", errors="backslashreplace")
+            create_delivered_csv(connection, self.table, delivery.source, text)
+            return
+        if found.needs_cleaning:
+            file = scratch / "clean.txt"
+            file_bytes.write_clean(delivery.file, file)
+            found = file_bytes.probe(file)
+        if self.table.name == "slurm_account_usage":
+            file, found = _without_title(file, found, scratch, parameters)
+        if "scontrol" in self.table.formats:
+            create_lines(connection, file, found)
+            if not re.search(r"(^|\n)NodeName=", found.head):
+                raise SourceError(
+                    f"line 1 is {found.head.splitlines()[0][:80]!r}; expected the text of `scontrol show node` or the "
+                    "JSON of `sinfo --json`"
+                )
+            connection.execute(f"create or replace temp table delivered as {self.table.formats['scontrol']}")
+            return
+        create_delivered(connection, self.table, delivery.source, file, found)
+
+    def _deliver_json(self, connection: duckdb.DuckDBPyConnection, file: Path) -> None:
+        if "json" not in self.table.formats:
+            raise SourceError(f"is JSON; expected {self.table.name} as delimited text")
+        with file_bytes.opened(file) as stream:
+            text = stream.read().decode("utf-8", errors="backslashreplace")
+        try:
+            content = json.loads(text)
+        except ValueError as error:
+            raise SourceError(f"is not JSON: {error}; expected the whole answer of `sinfo --json`") from error
+        if not isinstance(content, dict) or not isinstance(content.get("nodes"), list):
+            raise SourceError(
+                "has no array 'nodes'; expected the answer of `sinfo --json` or `scontrol show node --json`"
+            )
+        connection.execute("create or replace temp table document as select ?::json as content", [text])
+        connection.execute(f"create or replace temp table delivered as {self.table.formats['json']}")
+
+    def _deliver_parquet(self, connection: duckdb.DuckDBPyConnection, file: Path) -> None:
+        source = f"read_parquet({literal(file)}, file_row_number = true)"
+        names = [row[0] for row in connection.execute(f"describe select * from {source}").fetchall()]
+        positions = resolve_columns(self.table, names, "its schema")
+        columns = ", ".join(
+            f"cast({identifier(names[position - 1])} as varchar) as {identifier(column)}"
+            if position
+            else f"null::varchar as {identifier(column)}"
+            for column, position in positions.items()
+        )
+        connection.execute(
+            "create or replace temp table delivered as select file_row_number + 1 as source_line, "
+            f"to_json(given_row)::varchar as record_text, null::varchar as problem, {columns} from {source} as given_row"
+        )
+
+    def _refuse_undeclared_zone(
+        self, connection: duckdb.DuckDBPyConnection, delivery: Delivery, rejected: Path, rejected_rows: int
+    ) -> None:
+        if not rejected_rows:
+            return
+        lines = connection.execute(
+            "select min(source_line), arg_min(record_text, source_line) from read_parquet(?) "
+            "where reject_reason = 'undeclared_time_zone'",
+            [str(rejected)],
+        ).fetchall()
+        if lines[0][0] is not None:
+            raise SourceError(
+                f"{delivery.path}: line {lines[0][0]} has a time without a zone ({lines[0][1][:120]!r}); expected a key "
+                f"'time_zone' in the site file for this {delivery.kind} source or its cluster"
+            )
+
+
+def _without_title(
+    file: Path, found: file_bytes.Probe, scratch: Path, parameters: dict[str, Any]
+) -> tuple[Path, file_bytes.Probe]:
+    """sreport writes a title before its header: takes the window from it, and blanks it so that line numbers hold."""
+    with file_bytes.opened(file) as stream:
+        text = stream.read().decode("utf-8")
+    lines = text.splitlines()
+    header = next((number for number, line in enumerate(lines) if line.startswith("Cluster|")), None)
+    title = next((match for line in lines[: header or 0] if (match := REPORT_TITLE.search(line))), None)
+    if header is None or title is None:
+        raise SourceError(
+            "has no title with a window above a header; expected what "
+            "`sreport -P -t seconds cluster AccountUtilizationByUser` prints"
+        )
+    if not any("TRES Seconds" in line or "Seconds" in line for line in lines[:header]):
+        raise SourceError("is not in seconds; expected `sreport -t seconds`")
+    parameters["window_start"], parameters["window_end"] = title.group(1), title.group(2)
+    body = scratch / "body.psv"
+    body.write_text("\n".join([lines[header], *[""] * header, *lines[header + 1 :]]) + "\n", encoding="utf-8")
+    return body, file_bytes.probe(body)
+
+
+def _copy(connection: duckdb.DuckDBPyConnection, sql: str, target: Path) -> None:
+    """Writes Parquet under a temporary name first, so that a killed run leaves no half file."""
+    temporary = _made(target.parent) / f"{target.name}.tmp"
+    connection.execute(f"copy ({sql}) to {literal(temporary)} (format parquet, compression zstd)")
+    temporary.replace(target)
+
+
+def _shared_sql_hash() -> str:
+    digest = hashlib.sha256()
+    for name in ("macros", "short_lines", "assembled_lines"):
+        digest.update((assets_folder() / "raw" / f"{name}.sql").read_bytes())
+    return digest.hexdigest()
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,0 +1,227 @@
+"""All tables, read from `assets_sql`: their queries, contracts, checks and dependencies.
+
+What belongs here: finding and reading the files, and the order of tables. What does not: running a query.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache, cached_property
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import sqlglot
+import yaml
+from sqlglot import exp
+
+from capacity_dagster.errors import ContractError
+from capacity_dagster.tables.contract import Column, Contract
+
+LAYERS = ("raw", "core", "mart", "report")
+PUBLISHED_LAYERS = ("mart", "report")
+SITE_SCHEMA = "site"
+LANDING = "landing"
+LOAD_COLUMNS = ("source_file", "content_sha256", "collected_at")
+"""Columns that the view of a raw table adds to each record from its delivery."""
+DAYS = "days"
+"""The relation from which a day-grain query reads the days it is to build."""
+
+
+@dataclass(frozen=True)
+class SqlCheck:
+    """A check whose query returns the rows that break it."""
+
+    name: str
+    sql: str
+    description: str
+    blocking: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table: a folder of `assets_sql`."""
+
+    layer: str
+    name: str
+    folder: Path
+    sql: str
+    contract: Contract
+    columns: dict[str, Column]
+    checks: tuple[SqlCheck, ...]
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.layer}.{self.name}"
+
+    @property
+    def relation(self) -> str:
+        """Its name with the database, for statements that write."""
+        return f"{self.database}.{self.layer}.{self.name}"
+
+    @property
+    def is_raw(self) -> bool:
+        return self.layer == "raw"
+
+    @property
+    def is_published(self) -> bool:
+        return self.layer in PUBLISHED_LAYERS
+
+    @property
+    def database(self) -> str:
+        """The database file that stores it: what is published lives apart from what is not."""
+        return "capacity" if self.is_published else "pipeline"
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "query.sql"
+
+    @cached_property
+    def formats(self) -> dict[str, str]:
+        """For raw tables: SQL by format name that reads a delivery which is not delimited text."""
+        return {
+            file.stem: file.read_text(encoding="utf-8")
+            for file in sorted(self.folder.glob("*.sql"))
+            if file.stem != "query"
+        }
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """The tables that the query reads, as `schema.table`, sorted."""
+        parsed = sqlglot.parse_one(self.sql, dialect="duckdb")
+        found = {f"{table.db}.{table.name}" for table in parsed.find_all(exp.Table) if table.db}
+        return tuple(sorted(found))
+
+    @cached_property
+    def code_hash(self) -> str:
+        """Changes when the query, the contract or the meaning of a column changes."""
+        digest = hashlib.sha256()
+        for part in (
+            self.sql,
+            self.contract.model_dump_json(),
+            *(f"{name}{column.type}" for name, column in self.columns.items()),
+            *self.formats.values(),
+            *(check.sql for check in self.checks),
+            shared_sql(),
+        ):
+            digest.update(part.encode())
+            digest.update(b"\0")
+        return digest.hexdigest()[:16]
+
+    def ddl(self, name: str) -> str:
+        """CREATE TABLE under a name, with the contract's columns and types."""
+        columns = ",\n".join(f'    "{column}" {meaning.type}' for column, meaning in self.columns.items())
+        return f"create table {name} (\n{columns}\n)"
+
+
+class Catalogue:
+    """The tables by full name, in an order in which each comes after its inputs."""
+
+    def __init__(self, tables: list[Table]) -> None:
+        self.tables = {table.full_name: table for table in _sorted_by_inputs(tables)}
+
+    def __getitem__(self, full_name: str) -> Table:
+        return self.tables[full_name]
+
+    def __iter__(self) -> Any:
+        return iter(self.tables.values())
+
+    def upstream(self, table: Table) -> list[Table]:
+        """The tables that must be up to date before a table is; what is known of the landing comes with every load."""
+        names = {name for name in table.inputs if name in self.tables}
+        if any(name.startswith(f"{LANDING}.") for name in table.inputs):
+            names |= {raw.full_name for raw in self.of_layer("raw")}
+        return [self.tables[name] for name in sorted(names)]
+
+    def of_layer(self, *layers: str) -> list[Table]:
+        return [table for table in self if table.layer in layers]
+
+    def downstream_of(self, names: set[str]) -> list[str]:
+        """The named tables and all that depend on them, in build order."""
+        found = set(names)
+        for table in self:
+            if found.intersection(upstream.full_name for upstream in self.upstream(table)):
+                found.add(table.full_name)
+        return [name for name in self.tables if name in found]
+
+
+def assets_folder() -> Path:
+    """The folder of the SQL."""
+    return Path(str(files("assets_sql")))
+
+
+@cache
+def shared_sql() -> str:
+    """The macros that queries of every layer may use, as statements for a connection."""
+    return (assets_folder() / "macros.sql").read_text(encoding="utf-8")
+
+
+@cache
+def load_catalogue() -> Catalogue:
+    """Reads every table of `assets_sql`.
+
+    Raises:
+        ContractError: a contract is not one, or names a column that `columns.yaml` does not define.
+    """
+    root = assets_folder()
+    meanings = {name: Column.model_validate(entry) for name, entry in _yaml(root / "columns.yaml").items()}
+    return Catalogue(
+        [
+            _table(folder, meanings)
+            for layer in LAYERS
+            for folder in sorted((root / layer).iterdir())
+            if (folder / "contract.yaml").exists()
+        ]
+    )
+
+
+def _table(folder: Path, meanings: dict[str, Column]) -> Table:
+    try:
+        contract = Contract.model_validate(_yaml(folder / "contract.yaml"))
+    except ValueError as error:
+        raise ContractError(f"{folder / 'contract.yaml'}: {error}") from error
+    if undefined := [name for name in contract.columns if name not in meanings]:
+        raise ContractError(f"{folder / 'contract.yaml'}: columns.yaml does not define {undefined}")
+    return Table(
+        layer=folder.parent.name,
+        name=folder.name,
+        folder=folder,
+        sql=(folder / "query.sql").read_text(encoding="utf-8"),
+        contract=contract,
+        columns={
+            name: meanings[name] for name in (*contract.columns, *(LOAD_COLUMNS if folder.parent.name == "raw" else ()))
+        },
+        checks=tuple(_check(file) for file in sorted((folder / "checks").glob("*.sql"))),
+    )
+
+
+def _check(file: Path) -> SqlCheck:
+    """The header's first line is `-- severity: error` (blocking) or `-- severity: warn`; the next say what it means."""
+    sql = file.read_text(encoding="utf-8")
+    header = [line.removeprefix("--").strip() for line in sql.splitlines() if line.startswith("--")]
+    match = re.fullmatch(r"severity: (error|warn)", header[0] if header else "")
+    if match is None:
+        raise ContractError(f"{file}: the first line must be '-- severity: error' or '-- severity: warn'")
+    return SqlCheck(name=file.stem, sql=sql, description=" ".join(header[1:]), blocking=match.group(1) == "error")
+
+
+def _yaml(file: Path) -> Any:
+    with file.open(encoding="utf-8") as stream:
+        return yaml.load(stream, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def _sorted_by_inputs(tables: list[Table]) -> list[Table]:
+    by_name = {table.full_name: table for table in tables}
+    ordered: dict[str, Table] = {}
+
+    def place(table: Table, path: tuple[str, ...]) -> None:
+        if table.full_name in path:
+            raise ContractError(f"tables read each other in a circle: {' → '.join((*path, table.full_name))}")
+        for name in table.inputs:
+            if name in by_name and name not in ordered:
+                place(by_name[name], (*path, table.full_name))
+        ordered.setdefault(table.full_name, table)
+
+    for table in tables:
+        place(table, ())
+    return list(ordered.values())

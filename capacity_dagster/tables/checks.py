@@ -1,0 +1,144 @@
+"""Checks of a table: its contract's rules in one scan, its key, and the rules across rows in `checks/*.sql`.
+
+What belongs here: running checks in SQL and saying what failed, with samples. What does not: Great Expectations.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import duckdb
+
+from capacity_dagster.tables.catalogue import SqlCheck, Table
+from capacity_dagster.tables.contract import Rules
+from capacity_dagster.tables.quoting import identifier, literal
+
+SAMPLE_ROWS = 10
+CONTRACT_CHECK = "contract"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule of a column, as the SQL predicate that a row which breaks it fulfils."""
+
+    name: str
+    column: str
+    expected: str
+    violation: str
+    severity: str
+
+
+@dataclass(frozen=True)
+class CheckOutcome:
+    """What a check found.
+
+    Attributes:
+        rules: for checks of many rules, one entry each: rule, column, expected, failed rows.
+        sample: rows that break it, at most ten.
+    """
+
+    name: str
+    is_blocking: bool
+    has_passed: bool
+    failed_rows: int
+    description: str
+    rules: list[dict[str, Any]] = field(default_factory=list)
+    sample: list[dict[str, Any]] = field(default_factory=list)
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> "CheckOutcome":
+        return cls(**json.loads(text))
+
+
+def column_rules(table: Table) -> list[Rule]:
+    """The rules of a contract's columns, as predicates."""
+    return [rule for column, rules in table.contract.columns.items() for rule in _rules(column, rules)]
+
+
+def _rules(column: str, rules: Rules) -> list[Rule]:
+    name = identifier(column)
+    found: list[tuple[str, str, str]] = []
+    if rules.not_null:
+        found.append(("not_null", "not null", f"{name} is null"))
+    if rules.values is not None:
+        listed = ", ".join(literal(value) for value in rules.values)
+        found.append(("values", f"one of {', '.join(rules.values)}", f"{name} not in ({listed})"))
+    if rules.minimum is not None:
+        found.append(("minimum", f"at least {rules.minimum:g}", f"{name} < {rules.minimum!r}"))
+    if rules.maximum is not None:
+        found.append(("maximum", f"at most {rules.maximum:g}", f"{name} > {rules.maximum!r}"))
+    if rules.pattern is not None:
+        found.append(
+            ("pattern", f"matches {rules.pattern}", f"not regexp_full_match({name}, {literal(rules.pattern)})")
+        )
+    return [Rule(f"{column}_{kind}", column, expected, sql, rules.severity) for kind, expected, sql in found]
+
+
+def check_contract(connection: duckdb.DuckDBPyConnection, table: Table) -> CheckOutcome:
+    """Every rule of the contract in one scan, and the key's uniqueness."""
+    rules = column_rules(table)
+    counts: tuple[int, ...] = ()
+    if rules:
+        sums = ", ".join(f"count(case when {rule.violation} then 1 end)" for rule in rules)
+        counts = connection.execute(f"select {sums} from {table.relation}").fetchall()[0]
+    key = ", ".join(identifier(column) for column in table.contract.key)
+    duplicates = f"select {key}, count(*) as row_count from {table.relation} group by {key} having count(*) > 1"
+    duplicate_count = connection.execute(f"select count(*) from ({duplicates})").fetchall()[0][0]
+    entries = [
+        {"rule": rule.name, "column": rule.column, "expected": rule.expected, "failed_rows": failed}
+        for rule, failed in zip(rules, counts, strict=True)
+    ]
+    entries.append(
+        {
+            "rule": "key_is_unique",
+            "column": ", ".join(table.contract.key),
+            "expected": "one row",
+            "failed_rows": duplicate_count,
+        }
+    )
+    sample: list[dict[str, Any]] = []
+    broken = [rule.violation for rule, failed in zip(rules, counts, strict=True) if failed]
+    if broken:
+        sample = _rows(connection, f"select * from {table.relation} where {' or '.join(broken)}")
+    elif duplicate_count:
+        sample = _rows(connection, duplicates)
+    failed_rows = sum(counts) + duplicate_count
+    return CheckOutcome(
+        CONTRACT_CHECK,
+        is_blocking=True,
+        has_passed=failed_rows == 0,
+        failed_rows=failed_rows,
+        description="Column rules of the contract, and one row a key.",
+        rules=entries,
+        sample=sample,
+    )
+
+
+def check_sql(connection: duckdb.DuckDBPyConnection, check: SqlCheck) -> CheckOutcome:
+    """A rule across rows or tables: passes when its query returns nothing."""
+    failed = connection.execute(f"select count(*) from ({check.sql})").fetchall()[0][0]
+    return CheckOutcome(
+        check.name,
+        is_blocking=check.blocking,
+        has_passed=failed == 0,
+        failed_rows=failed,
+        description=check.description,
+        sample=_rows(connection, f"select * from ({check.sql})") if failed else [],
+    )
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
+    cursor = connection.execute(f"select * from ({sql}) limit {SAMPLE_ROWS}")
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, map(_plain, row), strict=True)) for row in cursor.fetchall()]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, datetime | date | Decimal):
+        return str(value)
+    return value if isinstance(value, str | int | float | bool | None) else str(value)

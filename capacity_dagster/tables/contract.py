@@ -1,0 +1,111 @@
+"""What a table promises: one row's meaning, key, columns and rules, written once in `contract.yaml`.
+
+What belongs here: the model of a contract and what is computed from it alone. What does not: running anything.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Severity = Literal["critical", "warning"]
+Additive = Literal["yes", "over_entities", "no"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Column(_Model):
+    """What a column name means, everywhere: from `assets_sql/columns.yaml`."""
+
+    type: str
+    description: str
+    unit: str | None = None
+    additive: Additive = "no"
+    """`yes`: sums over everything; `over_entities`: sums over entities at one instant; `no`: never sum."""
+
+
+class Rules(_Model):
+    """Rules for one column of one table; each row must keep them."""
+
+    not_null: bool = False
+    values: tuple[str, ...] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    pattern: str | None = None
+    severity: Severity = "critical"
+
+
+class Delivered(_Model):
+    """A column as a source writes it."""
+
+    column: str
+    """The name it has in the relation `delivered`, as text."""
+    required: bool = False
+    aliases: tuple[str, ...] = ()
+
+
+class Contract(_Model):
+    """A table's contract.
+
+    Attributes:
+        key: columns that identify a row.
+        partition: the column of reporting days by which the table is rebuilt; None: it is rebuilt whole.
+        interval: the columns between which a row matters; a changed row re-opens every day in between.
+        provenance: columns that say where a row came from; a change in them alone changes no number.
+        look_back_days: how many days before a changed day must be rebuilt with it.
+        delivered: for raw tables, the columns of a delivery by the name the source's tool gives them.
+        free_text: delivered columns in which a tool writes delimiters and line breaks without escaping them.
+    """
+
+    description: str
+    key: tuple[str, ...]
+    columns: dict[str, Rules]
+    partition: str | None = None
+    interval: tuple[str, str] | None = None
+    provenance: tuple[str, ...] = ()
+    look_back_days: Annotated[int, Field(ge=0)] = 0
+    owner: str = "team:capacity-engineering"
+    tags: dict[str, str] = {}
+    warnings: tuple[str, ...] = ()
+    delivered: dict[str, Delivered] = {}
+    free_text: tuple[str, ...] = ()
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _spelled_short(cls, columns: Any) -> Any:
+        """`column:` alone may be null; `column: not_null` may not."""
+        if not isinstance(columns, dict):
+            return columns
+        short: dict[Any, Any] = {None: {}, "not_null": {"not_null": True}}
+        return {
+            name: short.get(rules, rules) if rules is None or isinstance(rules, str) else rules
+            for name, rules in columns.items()
+        }
+
+    @field_validator("delivered", mode="before")
+    @classmethod
+    def _delivered_short(cls, delivered: Any) -> Any:
+        """`Name: column` is short for `Name: {column: column}`."""
+        if not isinstance(delivered, dict):
+            return delivered
+        return {name: {"column": entry} if isinstance(entry, str) else entry for name, entry in delivered.items()}
+
+    @model_validator(mode="after")
+    def _named_columns_exist(self) -> "Contract":
+        named = {*self.key, *self.provenance, *(self.interval or ()), *([self.partition] if self.partition else [])}
+        if missing := named - set(self.columns):
+            raise ValueError(
+                f"key, partition, interval and provenance name columns it does not have: {sorted(missing)}"
+            )
+        return self
+
+    @property
+    def first_line(self) -> str:
+        """What one row is."""
+        return self.description.strip().splitlines()[0]
+
+    @property
+    def compared_columns(self) -> list[str]:
+        """The columns in which two versions of a row are compared: all but where it came from."""
+        return [name for name in self.columns if name not in self.provenance]

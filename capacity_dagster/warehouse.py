@@ -1,0 +1,275 @@
+"""The warehouse of one site: two DuckDB files, one writer, and what is known of each table's state.
+
+What belongs here: connections, the write lock, the state of tables, replacing rows in one transaction. What does not:
+deciding what a table needs (`materialise`), publishing (`publish`).
+
+`work/pipeline.duckdb` holds what the pipeline alone reads; `work/capacity.duckdb` what is published, in a storage version
+that DuckDB 1.4 reads. A transaction writes one file only, so each file has a schema `state` about its own tables.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from capacity_dagster.site_file import Site
+from capacity_dagster.tables.catalogue import PUBLISHED_LAYERS, SITE_SCHEMA, shared_sql
+
+log = logging.getLogger("capacity_dagster")
+
+STORAGE_VERSION = "v1.4.0"
+UNITS_PER_ACCELERATOR = 84_000
+WAIT_SECONDS = 0.2
+
+DATABASES = {"pipeline": ("raw", "core", SITE_SCHEMA, "landing"), "capacity": PUBLISHED_LAYERS}
+
+STATE_TABLES = """
+create schema if not exists {database}.state;
+create table if not exists {database}.state.file (file_id varchar);
+create table if not exists {database}.state.tables (
+    table_name varchar, code_hash varchar, version bigint, row_count bigint, cpu_seconds double
+);
+create table if not exists {database}.state.inputs (
+    table_name varchar, input_name varchar, file_id varchar, version bigint
+);
+create table if not exists {database}.state.changes (
+    table_name varchar, version bigint, usage_date date, changed_from timestamp, changed_to timestamp,
+    source_file varchar, changed_rows bigint
+);
+create table if not exists {database}.state.checks (
+    table_name varchar, check_name varchar, is_blocking boolean, has_passed boolean, failed_rows bigint, result json
+);
+"""
+
+
+@dataclass(frozen=True)
+class Version:
+    """Which content a table has: a counter, in a file that may be deleted and start again."""
+
+    file_id: str
+    number: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change of a table: of one day, or of all days in a span; without either, of any day.
+
+    Attributes:
+        changed_from: beginning of the span, UTC (inclusive).
+        changed_to: end of the span, UTC (exclusive).
+        source_file: the delivered file that brought it, where one did.
+        changed_rows: how many rows it changed.
+    """
+
+    usage_date: date | None = None
+    changed_from: datetime | None = None
+    changed_to: datetime | None = None
+    source_file: str | None = None
+    changed_rows: int = 0
+
+
+class Warehouse:
+    """One site's databases, opened for writing by one process at a time."""
+
+    def __init__(self, site: Site, as_of: datetime | None = None) -> None:
+        self.site = site
+        self.as_of = as_of
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        if self._connection is None:
+            raise RuntimeError("the warehouse is not open: use `with warehouse.write(purpose)`")
+        return self._connection
+
+    @contextmanager
+    def write(self, purpose: str) -> Iterator["Warehouse"]:
+        """Opens the databases, after waiting for whoever writes them now, and closes them whatever happens.
+
+        The lock is the kernel's (flock), which releases it when its holder dies.
+        """
+        self.site.work.mkdir(parents=True, exist_ok=True)
+        with _lock(self.site.work / "write.lock", purpose):
+            self._connection = self._open()
+            try:
+                yield self
+            finally:
+                self._connection.close()
+                self._connection = None
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        resources = self.site.content.resources
+        temporary = self.site.work / "tmp"
+        temporary.mkdir(parents=True, exist_ok=True)
+        config: dict[str, Any] = {
+            "autoinstall_known_extensions": False,
+            "autoload_known_extensions": False,
+            "temp_directory": str(temporary),
+        }
+        if resources.memory_limit:
+            config["memory_limit"] = resources.memory_limit
+        if resources.threads:
+            config["threads"] = resources.threads
+        connection = duckdb.connect(":memory:", config=config)
+        try:
+            connection.execute("set TimeZone = 'UTC'")
+            for database, schemas in DATABASES.items():
+                path = str(self.site.work / f"{database}.duckdb").replace("'", "''")
+                version = f" (storage_version '{STORAGE_VERSION}')" if database == "capacity" else ""
+                connection.execute(f"attach '{path}' as {database}{version}")
+                connection.execute(STATE_TABLES.format(database=database))
+                for schema in schemas:
+                    connection.execute(f"create schema if not exists {database}.{schema}")
+                connection.execute(
+                    f"insert into {database}.state.file select ? where not exists (from {database}.state.file)",
+                    [uuid.uuid4().hex],
+                )
+            search_path = ",".join(f"{database}.{schema}" for database, names in DATABASES.items() for schema in names)
+            connection.execute(f"set search_path = '{search_path}'")
+            connection.execute(shared_sql())
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @contextmanager
+    def transaction(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """All or nothing; a transaction may write one of the two files."""
+        self.connection.execute("begin")
+        try:
+            yield self.connection
+        except BaseException:
+            self.connection.execute("rollback")
+            raise
+        self.connection.execute("commit")
+
+    def rows(self, sql: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        return self.connection.execute(sql, parameters).fetchall()
+
+    def value(self, sql: str, parameters: Any = None) -> Any:
+        rows = self.rows(sql, parameters)
+        return rows[0][0] if rows else None
+
+    # The state of tables.
+
+    def version(self, table_name: str) -> Version | None:
+        """The content that a table has now; None where it was never built."""
+        database = database_of(table_name)
+        rows = self.rows(
+            f"select file_id, version from {database}.state.tables, {database}.state.file where table_name = ?",
+            [table_name],
+        )
+        return Version(*rows[0]) if rows else None
+
+    def code_hash(self, table_name: str) -> str | None:
+        database = database_of(table_name)
+        found = self.value(f"select code_hash from {database}.state.tables where table_name = ?", [table_name])
+        return None if found is None else str(found)
+
+    def seen_inputs(self, table_name: str) -> dict[str, Version]:
+        """Which content of its inputs a table was built from."""
+        database = database_of(table_name)
+        return {
+            name: Version(file_id, number)
+            for name, file_id, number in self.rows(
+                f"select input_name, file_id, version from {database}.state.inputs where table_name = ?", [table_name]
+            )
+        }
+
+    def changes_since(self, table_name: str, version: int) -> list["Change"]:
+        """What changed in a table after a version."""
+        database = database_of(table_name)
+        return [
+            Change(*row)
+            for row in self.rows(
+                "select usage_date, changed_from, changed_to, source_file, changed_rows "
+                f"from {database}.state.changes where table_name = ? and version > ?",
+                [table_name, version],
+            )
+        ]
+
+    def record(
+        self,
+        table_name: str,
+        code_hash: str,
+        inputs: dict[str, Version],
+        row_count: int,
+        changes: Sequence["Change"],
+        has_changed: bool,
+        cpu_seconds: float,
+    ) -> None:
+        """Writes a table's new state; inside the transaction that wrote its rows."""
+        database = database_of(table_name)
+        before = self.value(f"select version from {database}.state.tables where table_name = ?", [table_name])
+        number = (before or 0) + 1 if has_changed or before is None else before
+        execute = self.connection.execute
+        execute(f"delete from {database}.state.tables where table_name = ?", [table_name])
+        execute(
+            f"insert into {database}.state.tables values (?, ?, ?, ?, ?)",
+            [table_name, code_hash, number, row_count, cpu_seconds],
+        )
+        execute(f"delete from {database}.state.inputs where table_name = ?", [table_name])
+        for name, seen in inputs.items():
+            execute(
+                f"insert into {database}.state.inputs values (?, ?, ?, ?)",
+                [table_name, name, seen.file_id, seen.number],
+            )
+        if has_changed and changes:
+            self.connection.executemany(
+                f"insert into {database}.state.changes values (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (
+                        table_name,
+                        number,
+                        change.usage_date,
+                        change.changed_from,
+                        change.changed_to,
+                        change.source_file,
+                        change.changed_rows,
+                    )
+                    for change in changes
+                ],
+            )
+
+
+def database_of(table_name: str) -> str:
+    """The database file that a table, named with its schema, lives in."""
+    return "capacity" if table_name.split(".")[0] in PUBLISHED_LAYERS else "pipeline"
+
+
+@contextmanager
+def _lock(path: Path, purpose: str) -> Iterator[None]:
+    with path.open("a+", encoding="utf-8") as file:
+        waited = False
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if not waited:
+                    log.warning("waiting for %s", _holder(path))
+                    waited = True
+                time.sleep(WAIT_SECONDS)
+        file.seek(0)
+        file.truncate()
+        json.dump({"purpose": purpose, "pid": os.getpid(), "since": datetime.now(UTC).isoformat("T", "seconds")}, file)
+        file.flush()
+        yield
+
+
+def _holder(path: Path) -> str:
+    try:
+        holder = json.loads(path.read_text(encoding="utf-8"))
+        return f"{holder['purpose']} (process {holder['pid']}, writing since {holder['since']})"
+    except (OSError, ValueError, KeyError):
+        return "another build that is just starting"
