@@ -17,28 +17,21 @@ from typing import Any
 from capacity_dagster.errors import ContractError, SourceError
 from capacity_dagster.sources.landing import Delivery, scan
 from capacity_dagster.sources.reader import Load, Reader
-from capacity_dagster.tables.catalogue import DAYS, LANDING, LOAD_COLUMNS, SITE_SCHEMA, Catalogue, Table
+from capacity_dagster.tables.catalogue import (
+    DAYS,
+    LANDING,
+    LANDING_TABLES,
+    LOAD_COLUMNS,
+    SITE_SCHEMA,
+    SITE_TABLES,
+    Catalogue,
+    Table,
+)
 from capacity_dagster.tables.checks import CheckOutcome, check_contract, check_sql
 from capacity_dagster.tables.quoting import identifier, literal
 from capacity_dagster.warehouse import Change, Version, Warehouse, database_of
 
 FOREVER = "timestamp '9999-01-01'"
-
-SITE_TABLES = {
-    "site.settings": "site_name varchar, first_day date, reporting_time_zone varchar, tolerance_seconds bigint",
-    "site.clusters": "cluster varchar, scheduler varchar, reporting_time_zone varchar, first_at timestamp, "
-    "as_of_at timestamp",
-    "site.accelerators": "alias varchar, accelerator_model varchar",
-    "site.pools": "pool varchar, tenure varchar",
-    "site.workload_rules": "position bigint, workload_class varchar, partition_name varchar, qos varchar",
-}
-LANDING_TABLES = {
-    "landing.deliveries": "load_id varchar, source_kind varchar, source_file varchar, cluster varchar, "
-    "content_sha256 varchar, size_bytes bigint, collected_at timestamp, accepted_rows bigint, rejected_rows bigint",
-    "landing.rejected": "source_kind varchar, load_id varchar, source_file varchar, cluster varchar, "
-    "source_line bigint, record_text varchar, reject_reason varchar, record_at timestamp, accelerator_seconds bigint",
-}
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -138,6 +131,29 @@ class Materialiser:
             if None in versions or self._stale(table, self._input_versions(table))[0]:
                 stale.add(table.full_name)
         return sorted(stale)
+
+    def stale_deliveries(self) -> list[str]:
+        """Names of the raw tables whose deliveries are not those that they were read from."""
+        stale = []
+        for table in self.catalogue.of_layer("raw"):
+            reader = Reader(self.warehouse.site, table)
+            try:
+                now = {
+                    (reader.load_id(delivery), delivery.path, _naive(delivery.collected_at))
+                    for delivery in scan(self.warehouse.site, table.name)
+                }
+            except SourceError:
+                stale.append(table.full_name)
+                continue
+            known = set(
+                self.warehouse.rows(
+                    "select load_id, source_file, collected_at from landing.deliveries where source_kind = ?",
+                    [table.name],
+                )
+            )
+            if now != known or self.warehouse.version(table.full_name) is None:
+                stale.append(table.full_name)
+        return stale
 
     # Building.
 

@@ -38,7 +38,7 @@ CLUSTER_SOURCES = frozenset({"slurm_nodes"})
 def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ValueError("expected a time zone of the IANA database, such as 'UTC' or 'Europe/Oslo'") from error
     return name
 
@@ -56,6 +56,8 @@ def _valid_pattern(pattern: str) -> str:
 def _inside_landing(pattern: str) -> str:
     if Path(pattern).is_absolute() or ".." in Path(pattern).parts or "://" in pattern:
         raise ValueError("expected a path or pattern relative to the landing folder, without '..'")
+    if not Path(pattern).parts or any("**" in part and part != "**" for part in Path(pattern).parts):
+        raise ValueError("expected a path or pattern such as '*/jobs-*.psv'; '**' stands for whole folders")
     return pattern
 
 
@@ -178,18 +180,22 @@ class Site:
 
     @property
     def landing(self) -> Path:
+        """Where files are delivered."""
         return self.folder / self.content.site.landing
 
     @property
     def work(self) -> Path:
+        """Databases and read files; may be deleted, and is rebuilt from the landing."""
         return self.folder / "work"
 
     @property
     def published(self) -> Path:
+        """Versions that analysts open; durable."""
         return self.folder / "published"
 
     @property
     def dagster_home(self) -> Path:
+        """Dagster's own storage."""
         return self.work / "dagster_home"
 
 
@@ -243,7 +249,7 @@ def _explained(problem: Any) -> str:
             message = str(problem["ctx"]["error"])
             return f"key '{key}' is {problem['input']!r}; {message}" if key else message
         case _:
-            return f"key '{key}' is {problem['input']!r}; {problem['msg'].lower()}"
+            return f"key '{key}' is {problem['input']!r}; {problem['msg'][0].lower()}{problem['msg'][1:]}"
 
 
 def _keys_of(location: tuple[Any, ...]) -> str:

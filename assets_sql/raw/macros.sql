@@ -5,13 +5,18 @@ create or replace temp macro given(value) as
         else trim(value)
     end;
 
--- An instant as a UTC timestamp: seconds since 1970, ISO 8601 with an offset, or a local time in a declared zone.
+-- A whole number; not a fraction, which a cast would round.
+create or replace temp macro whole(value) as
+    case when regexp_full_match(value, '-?[0-9]{1,18}(\.0*)?') then try_cast(value as bigint) end;
+
+-- An instant as a UTC timestamp in whole seconds: seconds since 1970 (of 2001 or later, so that a day written 20260101
+-- is not one), ISO 8601 with an offset, or a local time in a declared zone.
 create or replace temp macro instant(value, zone) as
     case
         when value is null then null
-        when regexp_full_match(value, '[0-9]{1,11}') then make_timestamp(try_cast(value as bigint) * 1000000)
+        when regexp_full_match(value, '[0-9]{9,11}') then make_timestamp(try_cast(value as bigint) * 1000000)
         when regexp_full_match(value, '[0-9]{4}-[0-9]{2}-[0-9]{2}[T ].*(Z|[+-][0-9]{2}(:?[0-9]{2})?)')
-            then timezone('UTC', try_cast(value as timestamptz))
+            then date_trunc('second', timezone('UTC', try_cast(value as timestamptz)))
         when regexp_full_match(value, '[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.0+)?)?)?')
             then timezone('UTC', timezone(zone, try_cast(value as timestamp)))
     end;

@@ -5,22 +5,29 @@ What belongs here: telling what a file is from its bytes, and making a clean cop
 
 import codecs
 import gzip
+import io
 import re
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import Any, BinaryIO, Literal, cast
 
 import zstandard
 
 from capacity_dagster.errors import SourceError
 
 BLOCK = 4 << 20
+HEAD = 1 << 20
 Form = Literal["text", "json", "parquet"]
+
+SEPARATOR = "\x01"
+"""Never in clean text: DuckDB's CSV reader is told that it separates columns, so that a line is one column."""
 
 SHOWN_CR = "\N{SYMBOL FOR CARRIAGE RETURN}"
 SHOWN_NUL = "\N{SYMBOL FOR NULL}"
+SHOWN_SEPARATOR = "\N{SYMBOL FOR START OF HEADING}"
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class Probe:
     Attributes:
         form: what kind of content it is.
         compression: how DuckDB must be told to read it.
-        needs_cleaning: it has a lone CR, a NUL, a byte-order mark or invalid UTF-8.
+        needs_cleaning: it has a CR, a NUL, the separator, a byte-order mark or invalid UTF-8.
         is_terminated: its last line ends with a line break.
         head: its first characters.
     """
@@ -42,6 +49,36 @@ class Probe:
     head: str
 
 
+class _ZstdFile(io.RawIOBase):
+    """The content of a zst file; unlike zstandard's own reader it says so when the file ends inside a frame."""
+
+    def __init__(self, compressed: BinaryIO) -> None:
+        self._compressed = compressed
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+        self._unread = b""
+        self._content = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._content:
+            self._unread = self._unread or self._compressed.read(1 << 16)
+            if not self._unread:
+                if self._frame is not None:
+                    raise EOFError("it ends inside a frame")
+                return 0
+            self._frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+            self._content = self._frame.decompress(self._unread)
+            self._unread = self._frame.unused_data
+            if self._frame.eof:
+                self._frame = None
+        size = min(len(buffer), len(self._content))
+        buffer[:size] = self._content[:size]
+        self._content = self._content[size:]
+        return size
+
+
 @contextmanager
 def opened(file: Path) -> Iterator[BinaryIO]:
     """The file's bytes, decompressed."""
@@ -51,8 +88,7 @@ def opened(file: Path) -> Iterator[BinaryIO]:
         if magic[:2] == b"\x1f\x8b":
             yield cast(BinaryIO, gzip.GzipFile(fileobj=raw))
         elif magic == b"\x28\xb5\x2f\xfd":
-            with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream:
-                yield cast(BinaryIO, stream)
+            yield cast(BinaryIO, io.BufferedReader(_ZstdFile(raw)))
         else:
             yield raw
 
@@ -65,13 +101,15 @@ def probe(file: Path) -> Probe:
     """
     try:
         return _probe(file)
-    except (EOFError, gzip.BadGzipFile, zstandard.ZstdError) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError) as error:
         raise SourceError(f"its compression is broken or cut off ({error}); expected a whole gz or zst file") from error
 
 
 def _probe(file: Path) -> Probe:
     with file.open("rb") as raw:
         magic = raw.read(4)
+    if magic == b"PAR1":
+        return Probe("parquet", "none", False, True, "")
     compression: Literal["none", "gzip", "zstd"] = "none"
     if magic[:2] == b"\x1f\x8b":
         compression = "gzip"
@@ -84,15 +122,11 @@ def _probe(file: Path) -> Probe:
     last = b""
     with opened(file) as stream:
         while block := stream.read(BLOCK):
-            if not size:
-                head = block[: 1 << 20]
-                if head.startswith(b"PAR1"):
-                    return Probe("parquet", "none", False, True, "")
             size += len(block)
-            joined = last + block
+            head += block[: HEAD - len(head)]
             controls += len(re.findall(rb"[\x00-\x08\x0e-\x1f]", block))
             if not needs_cleaning:
-                needs_cleaning = b"\0" in block or re.search(rb"\r(?!\n)(?=[\s\S])", joined) is not None
+                needs_cleaning = re.search(rb"[\r\x00\x01]", block) is not None
             if not needs_cleaning:
                 try:
                     decoder.decode(block)
@@ -108,7 +142,7 @@ def _probe(file: Path) -> Probe:
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             needs_cleaning = True
-    needs_cleaning = needs_cleaning or last == b"\r" or head.startswith(codecs.BOM_UTF8)
+    needs_cleaning = needs_cleaning or head.startswith(codecs.BOM_UTF8)
     text = head.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="replace")
     form: Form = "json" if text.lstrip()[:1] in ("{", "[") else "text"
     return Probe(form, compression, needs_cleaning, last == b"\n", text)
@@ -117,7 +151,7 @@ def _probe(file: Path) -> Probe:
 def write_clean(file: Path, target: Path) -> None:
     """Copies a file as UTF-8 text that can be read line by line; no line is added or lost.
 
-    A lone CR and a NUL become their visible symbols, an undecodable byte becomes `\\xNN`.
+    CR LF becomes LF; a lone CR, a NUL and the separator become their visible symbols, an undecodable byte `\\xNN`.
     """
     decoder = codecs.getincrementaldecoder("utf-8-sig")(errors="backslashreplace")
     with opened(file) as stream, target.open("w", encoding="utf-8", newline="") as out:
@@ -131,4 +165,4 @@ def write_clean(file: Path, target: Path) -> None:
 
 def _cleaned(text: str) -> str:
     text = text.replace("\r\n", "\n").replace("\r", SHOWN_CR)
-    return text.replace("\0", SHOWN_NUL)
+    return text.replace("\0", SHOWN_NUL).replace(SEPARATOR, SHOWN_SEPARATOR)

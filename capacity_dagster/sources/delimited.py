@@ -4,6 +4,7 @@ What belongs here: turning physical lines into the relation `delivered`, one row
 """
 
 import csv
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from capacity_dagster.errors import SourceError
 from capacity_dagster.site_file import Source
-from capacity_dagster.sources.bytes import Probe
+from capacity_dagster.sources.bytes import SEPARATOR, Probe
 from capacity_dagster.tables.catalogue import Table, assets_folder
 from capacity_dagster.tables.quoting import literal
 
@@ -22,8 +23,8 @@ def create_lines(connection: duckdb.DuckDBPyConnection, file: Path, found: Probe
     """Creates the temporary view `lines`: a clean text file's physical lines with their numbers, from 1."""
     connection.execute(
         "create or replace temp view lines as select row_number() over () as source_line, text from read_csv("
-        f"{literal(file)}, columns = {{'text': 'VARCHAR'}}, delim = '\\x01', quote = '', escape = '', header = false, "
-        f"auto_detect = false, max_line_size = 33554432, compression = '{found.compression}')"
+        f"{literal(file)}, columns = {{'text': 'VARCHAR'}}, delim = '{SEPARATOR}', quote = '', escape = '', "
+        f"header = false, auto_detect = false, max_line_size = 33554432, compression = '{found.compression}')"
     )
 
 
@@ -61,8 +62,7 @@ def create_delivered_csv(connection: duckdb.DuckDBPyConnection, table: Table, so
     Raises:
         SourceError: as `create_delivered`.
     """
-    reader = csv.reader(text.splitlines(keepends=True), delimiter=source.delimiter or ",")
-    rows = [(reader.line_num, row) for row in reader if row and not row[0].lstrip().startswith("#")]
+    rows = _csv_rows(text, source.delimiter or ",")
     if not rows:
         raise SourceError(f"has no header; expected the columns {_expected(table)}")
     names = list(source.columns) if source.columns else [name.strip() for name in rows[0][1]]
@@ -83,6 +83,23 @@ def create_delivered_csv(connection: duckdb.DuckDBPyConnection, table: Table, so
     connection.register("delivered_csv", pa.table(arrays))
     connection.execute("create or replace temp table delivered as select * from delivered_csv")
     connection.unregister("delivered_csv")
+
+
+def _csv_rows(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    """Each row with the line on which it begins; without blank lines and comments."""
+    if len(delimiter) != 1:
+        raise SourceError(f"has the delimiter {delimiter!r} in the site file; expected one character")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    rows: list[tuple[int, list[str]]] = []
+    begins_at = 1
+    try:
+        for row in reader:
+            if row and not row[0].lstrip().startswith("#"):
+                rows.append((begins_at, row))
+            begins_at = reader.line_num + 1
+    except csv.Error as error:
+        raise SourceError(f"line {begins_at} cannot be read ({error}); expected comma-separated values") from error
+    return rows
 
 
 def resolve_columns(table: Table, names: Sequence[str], where: str) -> dict[str, int | None]:

@@ -3,6 +3,7 @@
 What belongs here: finding files, fingerprints and declared collection times. What does not: reading records.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -71,8 +72,11 @@ def scan(site: Site, kind: str | None = None, progress: Callable[[str], None] = 
                 status = file.stat()
                 sha256 = fingerprints.of(file, status)
                 collected_at = _collected_at(file, source)
-            except (OSError, SourceError) as error:
-                problems.append(f"{path}: {getattr(error, 'strerror', None) or error}; expected a readable file")
+            except OSError as error:
+                problems.append(f"{path}: {error.strerror}; expected a readable file")
+                continue
+            except SourceError as error:
+                problems.append(f"{path}: {error}")
                 continue
             found[source.kind, path] = Delivery(source.kind, path, file, source, status.st_size, sha256, collected_at)
     fingerprints.save()
@@ -100,7 +104,7 @@ def parse_instant(text: str) -> datetime:
 def _collected_at(file: Path, source: Source) -> datetime | None:
     if source.collected_at:
         match = re.search(source.collected_at, file.name)
-        if match is None:
+        if match is None or match["at"] is None:
             return None
         return _declared(match["at"], f"the file's name by the pattern '{source.collected_at}'")
     beside = file.parent / AS_OF_FILE
@@ -131,10 +135,9 @@ class _Fingerprints:
     def __init__(self, store: Path) -> None:
         self.store = store
         self.kept: dict[str, dict[str, Any]] = {}
-        try:
+        # Absent, or cut off by a crash: everything is hashed again.
+        with contextlib.suppress(OSError, ValueError):
             self.kept = json.loads(store.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            pass  # absent, or cut off by a crash: everything is hashed again
         self.seen: dict[str, dict[str, Any]] = {}
 
     def of(self, file: Path, status: os.stat_result) -> str:

@@ -44,6 +44,17 @@ class Load:
     rejected: Path
 
 
+@dataclass(frozen=True)
+class CheckedLoad(Load):
+    """A delivered file that was read only to see what it holds.
+
+    Attributes:
+        reasons: why records were rejected, with counts.
+    """
+
+    reasons: str
+
+
 class Reader:
     """Reads the deliveries of one raw table, each content once."""
 
@@ -92,6 +103,13 @@ class Reader:
         )
         self._refuse_undeclared_zone(connection, delivery, rejected, rejected_rows)
         return Load(load_id, delivery, accepted_rows, rejected_rows, records, rejected)
+
+    def checked(self, connection: duckdb.DuckDBPyConnection, load: Load) -> CheckedLoad:
+        """A load with the reasons for which its records were rejected."""
+        rows = connection.execute(
+            "select reject_reason, count(*) from read_parquet(?) group by all order by 2 desc, 1", [str(load.rejected)]
+        ).fetchall()
+        return CheckedLoad(**vars(load), reasons=", ".join(f"{count:,} {reason}" for reason, count in rows))
 
     def _parse(
         self, connection: duckdb.DuckDBPyConnection, delivery: Delivery, load_id: str, records: Path, rejected: Path
@@ -173,7 +191,7 @@ class Reader:
         if "json" not in self.table.formats:
             raise SourceError(f"is JSON; expected {self.table.name} as delimited text")
         with file_bytes.opened(file) as stream:
-            text = stream.read().decode("utf-8", errors="backslashreplace")
+            text = stream.read().decode("utf-8-sig", errors="backslashreplace")
         try:
             content = json.loads(text)
         except ValueError as error:
@@ -197,7 +215,8 @@ class Reader:
         )
         connection.execute(
             "create or replace temp table delivered as select file_row_number + 1 as source_line, "
-            f"to_json(given_row)::varchar as record_text, null::varchar as problem, {columns} from {source} as given_row"
+            "to_json(given_row)::varchar as record_text, null::varchar as problem, "
+            f"{columns} from {source} as given_row"
         )
 
     def _refuse_undeclared_zone(
@@ -212,8 +231,9 @@ class Reader:
         ).fetchall()
         if lines[0][0] is not None:
             raise SourceError(
-                f"{delivery.path}: line {lines[0][0]} has a time without a zone ({lines[0][1][:120]!r}); expected a key "
-                f"'time_zone' in the site file for this {delivery.kind} source or its cluster"
+                f"{delivery.path}: line {lines[0][0]} has a time without a zone ({lines[0][1][:120]!r}); expected, in "
+                f"the site file, a key 'time_zone' of this {delivery.kind} source, or its 'cluster' and that "
+                "cluster's 'time_zone'"
             )
 
 
@@ -222,8 +242,7 @@ def _without_title(
 ) -> tuple[Path, file_bytes.Probe]:
     """sreport writes a title before its header: takes the window from it, and blanks it so that line numbers hold."""
     with file_bytes.opened(file) as stream:
-        text = stream.read().decode("utf-8")
-    lines = text.splitlines()
+        lines = stream.read().decode("utf-8").split("\n")
     header = next((number for number, line in enumerate(lines) if line.startswith("Cluster|")), None)
     title = next((match for line in lines[: header or 0] if (match := REPORT_TITLE.search(line))), None)
     if header is None or title is None:
@@ -235,7 +254,7 @@ def _without_title(
         raise SourceError("is not in seconds; expected `sreport -t seconds`")
     parameters["window_start"], parameters["window_end"] = title.group(1), title.group(2)
     body = scratch / "body.psv"
-    body.write_text("\n".join([lines[header], *[""] * header, *lines[header + 1 :]]) + "\n", encoding="utf-8")
+    body.write_text("\n".join([lines[header], *[""] * header, *lines[header + 1 :]]), encoding="utf-8")
     return body, file_bytes.probe(body)
 
 

@@ -27,6 +27,23 @@ LOAD_COLUMNS = ("source_file", "content_sha256", "collected_at")
 DAYS = "days"
 """The relation from which a day-grain query reads the days it is to build."""
 
+SITE_TABLES = {
+    "site.settings": "site_name varchar, first_day date, reporting_time_zone varchar, tolerance_seconds bigint",
+    "site.clusters": "cluster varchar, scheduler varchar, reporting_time_zone varchar, first_at timestamp, "
+    "as_of_at timestamp",
+    "site.accelerators": "alias varchar, accelerator_model varchar",
+    "site.pools": "pool varchar, tenure varchar",
+    "site.workload_rules": "position bigint, workload_class varchar, partition_name varchar, qos varchar",
+}
+"""What the site file says, as relations that queries read."""
+LANDING_TABLES = {
+    "landing.deliveries": "load_id varchar, source_kind varchar, source_file varchar, cluster varchar, "
+    "content_sha256 varchar, size_bytes bigint, collected_at timestamp, accepted_rows bigint, rejected_rows bigint",
+    "landing.rejected": "source_kind varchar, load_id varchar, source_file varchar, cluster varchar, "
+    "source_line bigint, record_text varchar, reject_reason varchar, record_at timestamp, accelerator_seconds bigint",
+}
+"""What is delivered, and what was rejected of it, as relations that queries read."""
+
 
 @dataclass(frozen=True)
 class SqlCheck:

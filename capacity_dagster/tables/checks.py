@@ -142,3 +142,34 @@ def _plain(value: Any) -> Any:
     if isinstance(value, datetime | date | Decimal):
         return str(value)
     return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+@dataclass(frozen=True)
+class PlannedCheck:
+    """A check that a table will have, before it is run."""
+
+    name: str
+    is_blocking: bool
+    description: str
+
+
+def planned_checks(table: Table) -> list[PlannedCheck]:
+    """The checks of a table, known from its files alone."""
+    if table.is_raw:
+        severities = {rules.severity for rules in table.contract.columns.values() if _rules("", rules)} | {"critical"}
+        return [
+            PlannedCheck("deliveries_are_readable", True, "Every delivered file could be used."),
+            PlannedCheck("nothing_is_rejected", False, "Every record could be understood."),
+            *(
+                PlannedCheck(
+                    f"expectations_{severity}",
+                    severity == "critical",
+                    f"Great Expectations suite of the contract's {severity} rules, on what was accepted.",
+                )
+                for severity in sorted(severities)
+            ),
+        ]
+    return [
+        PlannedCheck(CONTRACT_CHECK, True, "Column rules of the contract, and one row a key."),
+        *(PlannedCheck(check.name, check.blocking, check.description) for check in table.checks),
+    ]

@@ -36,6 +36,20 @@ ours as (
         case when untyped_nodes.node is null then in_service.accelerator_model else 'unknown' end
 ),
 
+theirs as (
+    select
+        snapshots.cluster,
+        snapshots.node,
+        case when untyped_nodes.node is null then snapshots.accelerator_model else 'unknown' end as accelerator_model,
+        cast(sum(snapshots.installed_accelerators) as bigint) as installed_accelerators
+    from core.node_snapshots as snapshots
+    left join untyped_nodes on snapshots.cluster = untyped_nodes.cluster and snapshots.node = untyped_nodes.node
+    group by
+        snapshots.cluster,
+        snapshots.node,
+        case when untyped_nodes.node is null then snapshots.accelerator_model else 'unknown' end
+),
+
 snapshot_clusters as (
     select distinct cluster from core.node_snapshots
 ),
@@ -51,7 +65,7 @@ select
     coalesce(ours.installed_accelerators, 0) as inventory_accelerators,
     coalesce(theirs.installed_accelerators, 0) as scheduler_accelerators
 from ours
-full outer join core.node_snapshots as theirs
+full outer join theirs
     on ours.cluster = theirs.cluster and ours.node = theirs.node and ours.accelerator_model = theirs.accelerator_model
 where coalesce(ours.installed_accelerators, 0) <> coalesce(theirs.installed_accelerators, 0)
     and coalesce(ours.cluster, theirs.cluster) in (select cluster from snapshot_clusters)

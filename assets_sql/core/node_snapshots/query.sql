@@ -16,21 +16,45 @@ typed as (
     from newest
 ),
 
-counts as (
+typed_counts as (
     select
         cluster,
         node,
         lower(regexp_extract(entry, '^gres/gpu:([^=]+)=', 1)) as accelerator_type,
         cast(regexp_extract(entry, '=([0-9]+)$', 1) as bigint) as accelerators
     from typed
-    union all
+),
+
+typed_totals as (
     select
         cluster,
         node,
-        'unknown' as accelerator_type,
-        coalesce(try_cast(regexp_extract(configured_tres, 'gres/gpu=([0-9]{1,9})', 1) as bigint), 0) as accelerators
+        cast(sum(accelerators) as bigint) as typed_total
+    from typed_counts
+    group by cluster, node
+),
+
+untyped_totals as (
+    select
+        cluster,
+        node,
+        coalesce(try_cast(regexp_extract(configured_tres, 'gres/gpu=([0-9]{1,9})', 1) as bigint), 0) as untyped_total
     from newest
-    where not regexp_matches(coalesce(configured_tres, ''), 'gres/gpu:')
+),
+
+-- The untyped count is the total: what the types leave of it is of an unknown model.
+counts as (
+    select * from typed_counts
+    union all
+    select
+        untyped_totals.cluster,
+        untyped_totals.node,
+        'unknown' as accelerator_type,
+        untyped_totals.untyped_total - coalesce(typed_totals.typed_total, 0) as accelerators
+    from untyped_totals
+    left join typed_totals
+        on untyped_totals.cluster = typed_totals.cluster and untyped_totals.node = typed_totals.node
+    where typed_totals.typed_total is null or untyped_totals.untyped_total > typed_totals.typed_total
 )
 
 select

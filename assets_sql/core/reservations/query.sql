@@ -18,6 +18,33 @@ node_cpus as (
     group by cluster, node
 ),
 
+entries as (
+    select
+        reserved_tres,
+        unnest(regexp_extract_all(reserved_tres, 'gres/gpu(?::[^=,]+)?=[0-9]{1,9}')) as entry
+    from (select distinct reserved_tres from winners where reserved_tres is not null)
+),
+
+counts as (
+    select
+        reserved_tres,
+        regexp_extract(entry, '^gres/gpu:([^=]+)=', 1) as accelerator_type,
+        cast(regexp_extract(entry, '=([0-9]+)$', 1) as bigint) as accelerators
+    from entries
+),
+
+-- Typed and untyped counts of one string overlap: the untyped count is the total.
+named_accelerators as (
+    select
+        reserved_tres,
+        cast(greatest(
+            sum(case when accelerator_type <> '' then accelerators else 0 end),
+            max(case when accelerator_type = '' then accelerators else 0 end)
+        ) as bigint) as reserved_accelerators
+    from counts
+    group by reserved_tres
+),
+
 by_node as (
     select
         winners.cluster,
@@ -29,12 +56,13 @@ by_node as (
         coalesce(winners.flags, '') as flags,
         node_cpus.node_cpus,
         try_cast(regexp_extract(winners.reserved_tres, '(?:^|,)cpu=([0-9]{1,9})', 1) as bigint) as reserved_cpus,
-        try_cast(regexp_extract(winners.reserved_tres, 'gres/gpu=([0-9]{1,9})', 1) as bigint) as reserved_accelerators,
+        named_accelerators.reserved_accelerators,
         winners.source_file,
         winners.source_line
     from winners
     inner join core.hostlists as hostlists on winners.node_list = hostlists.node_list
     left join node_cpus on winners.cluster = node_cpus.cluster and hostlists.node = node_cpus.node
+    left join named_accelerators on winners.reserved_tres = named_accelerators.reserved_tres
 ),
 
 totals as (

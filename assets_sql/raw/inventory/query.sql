@@ -7,7 +7,7 @@ with typed as (
         given(node) as node,
         given(pool) as pool,
         given(accelerator_model) as accelerator_model,
-        try_cast(given(accelerators) as bigint) as installed_accelerators,
+        whole(given(accelerators)) as installed_accelerators,
         instant(given(in_service_at), $time_zone) as in_service_at,
         instant(given(retired_at), $time_zone) as retired_at,
         given(in_service_at) as in_service_text,

@@ -7,14 +7,14 @@ with typed as (
         coalesce(given(cluster), $cluster) as cluster,
         given(pool) as pool,
         given(accelerator_model) as accelerator_model,
-        try_cast(given(accelerators) as bigint) as lot_accelerators,
+        whole(given(accelerators)) as lot_accelerators,
         case when regexp_full_match(given(price), '[0-9]{1,9}(\.[0-9]{1,9})?')
             then try_cast(given(price) as decimal(38, 12)) end as price,
         case when regexp_full_match(given(residual), '[0-9]{1,9}(\.[0-9]{1,9})?')
             then try_cast(given(residual) as decimal(38, 12)) end as residual,
         given(currency) as currency,
         instant(given(in_service_at), $time_zone) as in_service_at,
-        try_cast(given(life_months) as bigint) as life_months,
+        whole(given(life_months)) as life_months,
         given(in_service_at) as in_service_text
     from delivered
 )

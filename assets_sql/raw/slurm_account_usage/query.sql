@@ -8,7 +8,7 @@ with typed as (
         given(account) as account,
         given(user_name) as user_name,
         lower(given(resource)) as resource,
-        try_cast(given(used) as bigint) as used_seconds,
+        whole(given(used)) as used_seconds,
         instant($window_start, $time_zone) as window_start_at,
         instant($window_end, $time_zone) + interval 1 second as window_end_at
     from delivered
@@ -31,7 +31,8 @@ select
         when account is null then 'no_account'
         when resource is null then 'no_resource'
         when used_seconds is null or used_seconds < 0 then 'unreadable_usage'
-        when $time_zone is null then 'undeclared_time_zone'
+        when $time_zone is null and (is_local_time($window_start) or is_local_time($window_end))
+            then 'undeclared_time_zone'
         when window_start_at is null or window_end_at is null then 'unreadable_window'
     end as reject_reason,
     window_start_at as record_at,

@@ -6,7 +6,7 @@ with read as (
         given(d.eligible_at) as eligible_text,
         given(d.started_at) as start_text,
         given(d.ended_at) as end_text,
-        upper(regexp_extract(trim(d.state), '^[A-Za-z_]+')) as state_token
+        upper(regexp_extract(coalesce(trim(d.state), ''), '^[A-Za-z_]+')) as state_token
     from delivered as d
 ),
 
@@ -19,7 +19,7 @@ typed as (
         trim(job_id) as job_id,
         given(job_id_shown) as job_id_shown,
         try_cast(given(db_index) as bigint) as db_index,
-        regexp_matches(job_id, '^[0-9]+(_[0-9]+|\+[0-9]+)?\.') as is_step,
+        regexp_matches(coalesce(job_id, ''), '^[0-9]+(_[0-9]+|\+[0-9]+)?\.') as is_step,
         instant(submit_text, $time_zone) as submitted_at,
         instant(eligible_text, $time_zone) as eligible_at,
         instant(start_text, $time_zone) as started_at,
@@ -56,7 +56,7 @@ judged as (
         *,
         case
             when problem is not null then problem
-            when job_id = '' or not regexp_matches(job_id, '^[0-9]') then 'no_job_id'
+            when not regexp_matches(coalesce(job_id, ''), '^[0-9]') then 'no_job_id'
             when cluster is null then 'no_cluster'
             when not list_contains($clusters, cluster) then 'undeclared_cluster'
             when $time_zone is null and (
@@ -69,7 +69,8 @@ judged as (
             when eligible_text is not null and eligible_at is null then 'unreadable_eligible'
             when start_text is not null and started_at is null then 'unreadable_start'
             when end_text is not null and ended_at is null then 'unreadable_end'
-            when greatest(submitted_at, started_at, ended_at) >= timestamp '2200-01-01' then 'implausible_time'
+            when least(submitted_at, started_at, ended_at) < timestamp '2001-01-01'
+                or greatest(submitted_at, started_at, ended_at) >= timestamp '2200-01-01' then 'implausible_time'
             when ended_at < started_at then 'end_before_start'
             when state not in (
                 'COMPLETED', 'FAILED', 'OUT_OF_MEMORY', 'DEADLINE', 'TIMEOUT', 'CANCELLED', 'NODE_FAIL', 'BOOT_FAIL',
@@ -129,10 +130,17 @@ select
     coalesce(ended_at, started_at, submitted_at) as record_at,
     -- What a rejected record would have been worth, where enough of it can be read.
     case
+        when reject_reason is null then null
         when is_step then 0
         when started_at is null and start_text is null and problem is null then 0
+        when problem is null and not regexp_matches(coalesce(allocated_tres, 'gres/gpu'), 'gres/(gpu|shard|mps)') then 0
         when ended_at >= started_at then
-            try_cast(regexp_extract(allocated_tres, 'gres/gpu=([0-9]{1,9})', 1) as bigint)
-            * ((epoch_us(ended_at) - epoch_us(started_at)) // 1000000)
+            coalesce(
+                try_cast(regexp_extract(allocated_tres, 'gres/gpu=([0-9]{1,9})', 1) as bigint),
+                cast(list_sum(list_transform(
+                    regexp_extract_all(allocated_tres, 'gres/gpu:[^=,]+=([0-9]{1,9})', 1),
+                    lambda accelerators: cast(accelerators as bigint)
+                )) as bigint)
+            ) * ((epoch_us(ended_at) - epoch_us(started_at)) // 1000000)
     end as record_accelerator_seconds
 from judged

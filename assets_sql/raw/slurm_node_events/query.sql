@@ -10,7 +10,7 @@ with typed as (
         instant(given(started_at), $time_zone) as started_at,
         instant(given(ended_at), $time_zone) as ended_at,
         upper(given(state)) as node_state,
-        try_cast(given(state_raw) as bigint) as state_raw,
+        whole(given(state_raw)) as state_raw,
         reason,
         given(tres) as node_tres,
         given(user_name) as user_name,

@@ -1,0 +1,63 @@
+# Two commands on a fresh machine: `make demo` and `make test`. They need Python 3.11 to 3.13 and a package registry.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEMO := build/demo
+
+.PHONY: help demo ui test check format docs lock clean
+
+help:
+	@echo "make demo    build the demo site and print what came out"
+	@echo "make ui      open the Dagster UI on the demo site (http://localhost:3000)"
+	@echo "make test    run the tests"
+	@echo "make check   what a change must pass: lint, types, SQL style, definitions, generated docs, tests"
+	@echo "make format  format Python"
+	@echo "make docs    write the generated files anew (data dictionary, column lineage, definitions snapshot)"
+	@echo "make lock    resolve the dependencies anew into requirements.lock"
+	@echo "make clean   remove the demo site and caches"
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@echo "installing into $(VENV) (about a minute)"
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
+		|| { echo "$(PYTHON) is not Python 3.11 to 3.13; name one with 'make PYTHON=python3.12 …'"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(VENV)/.installed
+	@$(BIN)/capacity demo --dir $(DEMO)
+
+ui: $(VENV)/.installed
+	@$(BIN)/capacity demo --dir $(DEMO) > /dev/null
+	@echo "Dagster UI: http://localhost:3000 (stop it with Ctrl-C)"
+	@DAGSTER_HOME="$(CURDIR)/$(DEMO)/work/dagster_home" CAPACITY_SITE="$(CURDIR)/$(DEMO)/site.toml" \
+		$(BIN)/dg dev --port 3000 --log-level warning
+
+test: $(VENV)/.installed
+	@$(BIN)/python -m pytest
+
+check: $(VENV)/.installed
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/sqlfluff lint --processes 2 --nofail --disable-progress-bar assets_sql > /dev/null && $(BIN)/sqlfluff lint --processes 2 --disable-progress-bar assets_sql
+	@$(BIN)/dg check defs
+	@$(BIN)/python -m pytest
+
+format: $(VENV)/.installed
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+docs: $(VENV)/.installed
+	@$(BIN)/python -m capacity_dagster.tables.lineage
+	@$(BIN)/python -m capacity_dagster.tables.dictionary
+	@$(BIN)/python -m pytest tests/definitions --snapshot-update
+
+lock:
+	@$(PYTHON) -m uv pip compile --quiet --extra dev --generate-hashes --no-annotate --no-header --universal \
+		--python-version 3.11 pyproject.toml --output-file requirements.lock
+
+clean:
+	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis

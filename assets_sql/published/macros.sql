@@ -1,0 +1,266 @@
+-- Macros that are created inside the published DuckDB file. They divide sums again at each grain, because an average of
+-- daily rates is not the rate of the month. They use nothing but what the file holds, and run on DuckDB 1.4 and later.
+--
+--     from report.efficiency('month');
+--
+-- A grain is 'day', 'week' (Monday to Sunday), 'month', 'quarter', 'year' or 'all'.
+--
+-- DuckDB looks a macro's tables up from the reader's default database, not from the macro's own. Where the file is
+-- attached under another name, make it the default first: `attach 'capacity.duckdb' as fleet; use fleet;`.
+
+-- The first day of the period that a day belongs to; of 'all' the first day there is.
+create or replace macro report.period_start(grain, usage_date, first_date) as
+    cast(
+        case
+            when grain = 'day' then usage_date
+            when grain = 'week' then date_trunc('week', usage_date)
+            when grain = 'month' then date_trunc('month', usage_date)
+            when grain = 'quarter' then date_trunc('quarter', usage_date)
+            when grain = 'year' then date_trunc('year', usage_date)
+            when grain = 'all' then first_date
+            else error(
+                'grain is ''' || grain || '''; expected one of ''day'', ''week'', ''month'', ''quarter'', ''year'', ''all'''
+            )
+        end as date
+    );
+
+-- Unit-seconds as accelerator-hours, rounded half up to a millionth; one device is 84,000 units.
+create or replace macro report.accelerator_hours(unit_seconds) as
+    cast(
+        cast((cast(unit_seconds as hugeint) * 10 + 1512) // 3024 as decimal(28, 0)) * cast(0.000001 as decimal(7, 6))
+        as decimal(38, 6)
+    );
+
+-- A ratio of two sums; null where there is nothing to divide by.
+create or replace macro report.rate(numerator, denominator) as
+    case when denominator > 0 then cast(numerator as double) / cast(denominator as double) end;
+
+-- What one accelerator-hour cost, of a sum of costs and a sum of unit-seconds; null where either is missing.
+create or replace macro report.cost_rate(cost, unit_seconds) as
+    case when unit_seconds > 0 then cast(cost as double) * 302400000 / cast(unit_seconds as double) end;
+
+-- A sum that is null where one of its parts is: unknown is not zero.
+create or replace macro report.whole_sum(amount) as
+    case when count(amount) = count(*) then sum(amount) end;
+
+-- One row per period, cluster, pool and accelerator model: where every installed accelerator-hour went.
+create or replace macro report.efficiency(grain) as table
+    with sums as (
+        select
+            report.period_start(
+                grain, usage_date, (select min(earliest.usage_date) from report.fleet_efficiency_daily as earliest)
+            ) as period_date,
+            cluster,
+            pool,
+            accelerator_model,
+            count(distinct usage_date) as days_counted,
+            bool_or(is_partial) as is_partial,
+            sum(installed_unit_seconds) as installed_unit_seconds,
+            sum(available_unit_seconds) as available_unit_seconds,
+            sum(allocated_unit_seconds) as allocated_unit_seconds,
+            sum(reserved_idle_unit_seconds) as reserved_idle_unit_seconds,
+            sum(idle_unit_seconds) as idle_unit_seconds,
+            sum(down_planned_unit_seconds) as down_planned_unit_seconds,
+            sum(down_unplanned_unit_seconds) as down_unplanned_unit_seconds,
+            sum(draining_unit_seconds) as draining_unit_seconds,
+            sum(overcommit_unit_seconds) as overcommit_unit_seconds,
+            sum(unplaced_unit_seconds) as unplaced_unit_seconds,
+            sum(allocated_while_down_hours) as allocated_while_down_hours,
+            report.whole_sum(stranded_hours) as stranded_hours,
+            report.whole_sum(productive_hours) as productive_hours
+        from report.fleet_efficiency_daily
+        group by period_date, cluster, pool, accelerator_model
+    )
+
+    select
+        period_date,
+        cluster,
+        pool,
+        accelerator_model,
+        days_counted,
+        is_partial,
+        report.accelerator_hours(installed_unit_seconds) as installed_hours,
+        report.accelerator_hours(available_unit_seconds) as available_hours,
+        report.accelerator_hours(allocated_unit_seconds) as allocated_hours,
+        report.accelerator_hours(reserved_idle_unit_seconds) as reserved_idle_hours,
+        report.accelerator_hours(idle_unit_seconds) as idle_hours,
+        report.accelerator_hours(down_planned_unit_seconds) as down_planned_hours,
+        report.accelerator_hours(down_unplanned_unit_seconds) as down_unplanned_hours,
+        report.accelerator_hours(draining_unit_seconds) as draining_hours,
+        stranded_hours,
+        report.accelerator_hours(overcommit_unit_seconds) as overcommit_hours,
+        report.accelerator_hours(unplaced_unit_seconds) as unplaced_hours,
+        allocated_while_down_hours,
+        productive_hours,
+        report.rate(allocated_unit_seconds, installed_unit_seconds) as allocation_rate_installed,
+        report.rate(allocated_unit_seconds, available_unit_seconds) as allocation_rate_available,
+        cast(installed_unit_seconds as bigint) as installed_unit_seconds,
+        cast(available_unit_seconds as bigint) as available_unit_seconds,
+        cast(allocated_unit_seconds as bigint) as allocated_unit_seconds
+    from sums
+    order by period_date, cluster, pool, accelerator_model;
+
+-- One row per period and cluster: the whole fleet, every pool and model together.
+create or replace macro report.fleet(grain) as table
+    with sums as (
+        select
+            report.period_start(
+                grain, usage_date, (select min(earliest.usage_date) from report.fleet_efficiency_daily as earliest)
+            ) as period_date,
+            cluster,
+            count(distinct usage_date) as days_counted,
+            bool_or(is_partial) as is_partial,
+            sum(installed_unit_seconds) as installed_unit_seconds,
+            sum(available_unit_seconds) as available_unit_seconds,
+            sum(allocated_unit_seconds) as allocated_unit_seconds,
+            sum(reserved_idle_unit_seconds) as reserved_idle_unit_seconds,
+            sum(idle_unit_seconds) as idle_unit_seconds,
+            sum(down_planned_unit_seconds) as down_planned_unit_seconds,
+            sum(down_unplanned_unit_seconds) as down_unplanned_unit_seconds,
+            sum(draining_unit_seconds) as draining_unit_seconds,
+            sum(overcommit_unit_seconds) as overcommit_unit_seconds,
+            sum(unplaced_unit_seconds) as unplaced_unit_seconds,
+            report.whole_sum(stranded_hours) as stranded_hours
+        from report.fleet_efficiency_daily
+        group by period_date, cluster
+    )
+
+    select
+        period_date,
+        cluster,
+        days_counted,
+        is_partial,
+        report.accelerator_hours(installed_unit_seconds) as installed_hours,
+        report.accelerator_hours(available_unit_seconds) as available_hours,
+        report.accelerator_hours(allocated_unit_seconds) as allocated_hours,
+        report.accelerator_hours(reserved_idle_unit_seconds) as reserved_idle_hours,
+        report.accelerator_hours(idle_unit_seconds) as idle_hours,
+        report.accelerator_hours(down_planned_unit_seconds) as down_planned_hours,
+        report.accelerator_hours(down_unplanned_unit_seconds) as down_unplanned_hours,
+        report.accelerator_hours(draining_unit_seconds) as draining_hours,
+        stranded_hours,
+        report.accelerator_hours(overcommit_unit_seconds) as overcommit_hours,
+        report.accelerator_hours(unplaced_unit_seconds) as unplaced_hours,
+        report.rate(allocated_unit_seconds, installed_unit_seconds) as allocation_rate_installed,
+        report.rate(allocated_unit_seconds, available_unit_seconds) as allocation_rate_available,
+        cast(installed_unit_seconds as bigint) as installed_unit_seconds,
+        cast(available_unit_seconds as bigint) as available_unit_seconds,
+        cast(allocated_unit_seconds as bigint) as allocated_unit_seconds
+    from sums
+    order by period_date, cluster;
+
+-- One row per period, cluster, pool, accelerator model and team. `allocated_share` is the team's part of what all teams
+-- were allocated there in the period.
+create or replace macro report.team_efficiency(grain) as table
+    with sums as (
+        select
+            report.period_start(
+                grain, usage_date, (select min(earliest.usage_date) from report.team_efficiency_daily as earliest)
+            ) as period_date,
+            cluster,
+            pool,
+            accelerator_model,
+            team,
+            count(distinct usage_date) as days_counted,
+            sum(allocated_unit_seconds) as allocated_unit_seconds,
+            sum(held_unit_seconds) as held_unit_seconds,
+            report.whole_sum(productive_hours) as productive_hours,
+            report.whole_sum(lost_infra_hours) as lost_infra_hours,
+            report.whole_sum(lost_preempt_hours) as lost_preempt_hours,
+            report.whole_sum(lost_user_failure_hours) as lost_user_failure_hours,
+            report.whole_sum(restart_overhead_hours) as restart_overhead_hours,
+            report.whole_sum(held_idle_hours) as held_idle_hours,
+            cast(sum(jobs_started) as bigint) as jobs_started,
+            cast(sum(jobs_ended) as bigint) as jobs_ended,
+            sum(wall_hours) as wall_hours,
+            sum(cpu_hours) as cpu_hours,
+            sum(node_hours) as node_hours
+        from report.team_efficiency_daily
+        group by period_date, cluster, pool, accelerator_model, team
+    )
+
+    select
+        period_date,
+        cluster,
+        pool,
+        accelerator_model,
+        team,
+        days_counted,
+        report.accelerator_hours(allocated_unit_seconds) as allocated_hours,
+        report.accelerator_hours(held_unit_seconds) as held_hours,
+        productive_hours,
+        lost_infra_hours,
+        lost_preempt_hours,
+        lost_user_failure_hours,
+        restart_overhead_hours,
+        held_idle_hours,
+        jobs_started,
+        jobs_ended,
+        wall_hours,
+        cpu_hours,
+        node_hours,
+        report.rate(
+            allocated_unit_seconds,
+            sum(allocated_unit_seconds) over (partition by period_date, cluster, pool, accelerator_model)
+        ) as allocated_share,
+        cast(allocated_unit_seconds as bigint) as allocated_unit_seconds,
+        cast(held_unit_seconds as bigint) as held_unit_seconds
+    from sums
+    order by period_date, cluster, pool, accelerator_model, team;
+
+-- One row per period, cluster, pool, accelerator model and currency: what one accelerator-hour cost at each link. The cost
+-- and its rates are null where one day of the period has no cost; `known_cost` is what is known nevertheless.
+create or replace macro report.cost_per_hour(grain) as table
+    with sums as (
+        select
+            report.period_start(
+                grain, usage_date, (select min(earliest.usage_date) from report.cost_per_accelerator_hour_daily as earliest)
+            ) as period_date,
+            cluster,
+            pool,
+            accelerator_model,
+            currency,
+            count(*) as days_counted,
+            count(cost) as days_priced,
+            report.whole_sum(cost) as cost,
+            sum(known_cost) as known_cost,
+            sum(depreciation_cost) as depreciation_cost,
+            sum(power_cost) as power_cost,
+            sum(colo_cost) as colo_cost,
+            sum(support_cost) as support_cost,
+            sum(other_cost) as other_cost,
+            sum(unpriced_hours) as unpriced_hours,
+            sum(installed_unit_seconds) as installed_unit_seconds,
+            sum(available_unit_seconds) as available_unit_seconds,
+            sum(allocated_unit_seconds) as allocated_unit_seconds
+        from report.cost_per_accelerator_hour_daily
+        group by period_date, cluster, pool, accelerator_model, currency
+    )
+
+    select
+        period_date,
+        cluster,
+        pool,
+        accelerator_model,
+        currency,
+        days_counted,
+        days_priced,
+        cost,
+        known_cost,
+        depreciation_cost,
+        power_cost,
+        colo_cost,
+        support_cost,
+        other_cost,
+        unpriced_hours,
+        report.accelerator_hours(installed_unit_seconds) as installed_hours,
+        report.accelerator_hours(available_unit_seconds) as available_hours,
+        report.accelerator_hours(allocated_unit_seconds) as allocated_hours,
+        report.cost_rate(cost, installed_unit_seconds) as cost_per_installed_hour,
+        report.cost_rate(cost, available_unit_seconds) as cost_per_available_hour,
+        report.cost_rate(cost, allocated_unit_seconds) as cost_per_allocated_hour,
+        cast(installed_unit_seconds as bigint) as installed_unit_seconds,
+        cast(available_unit_seconds as bigint) as available_unit_seconds,
+        cast(allocated_unit_seconds as bigint) as allocated_unit_seconds
+    from sums
+    order by period_date, cluster, pool, accelerator_model, currency;

@@ -1,0 +1,264 @@
+"""Runs the job `build` in this process, through Dagster, and says what it did and why.
+
+What belongs here: choosing what to run, running it, the summary. What does not: what a table needs (`materialise`).
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from capacity_dagster.errors import SourceError
+from capacity_dagster.materialise import Materialiser, Outcome
+from capacity_dagster.publish import Publication, current, failed_checks
+from capacity_dagster.site_file import SITE_VARIABLE, Site
+from capacity_dagster.sources.landing import scan
+from capacity_dagster.sources.reader import CheckedLoad, Reader
+from capacity_dagster.tables.catalogue import load_catalogue
+from capacity_dagster.warehouse import Warehouse
+
+DAGSTER_YAML = """\
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+run_coordinator:
+  module: dagster.core.run_coordinator
+  class: DefaultRunCoordinator
+"""
+
+
+@dataclass
+class BuildResult:
+    """What a build did.
+
+    Attributes:
+        told: one or more lines: what was rebuilt and why, or that nothing was new.
+        problems: deliveries that could not be used.
+        failures: blocking checks that failed, each with a sample row.
+        warnings: checks that warn.
+    """
+
+    told: str
+    published: Publication | None
+    problems: list[str] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+class _Heard:
+    """Keeps what a run's steps told."""
+
+    def __init__(self, tell: Callable[[str], None], total: int) -> None:
+        self.tell = tell
+        self.total = total
+        self.outcomes: list[Outcome] = []
+        self.publication: Publication | None = None
+        self.errors: list[str] = []
+
+    def started(self, name: str) -> None:
+        self.tell(f"{name} ({len(self.outcomes) + 1} of {self.total})")
+
+    def finished(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+
+    def published(self, publication: Publication) -> None:
+        self.publication = publication
+
+
+def prepare_dagster_home(site: Site) -> Path:
+    """Makes the site's Dagster instance folder, and names it and the site to this process."""
+    home = site.dagster_home
+    home.mkdir(parents=True, exist_ok=True)
+    settings = home / "dagster.yaml"
+    if not settings.exists():
+        settings.write_text(DAGSTER_YAML, encoding="utf-8")
+    os.environ["DAGSTER_HOME"] = str(home.resolve())
+    os.environ[SITE_VARIABLE] = str(site.path)
+    return home
+
+
+def check_landing(site: Site, tell: Callable[[str], None]) -> tuple[list[CheckedLoad], list[str]]:
+    """Reads every delivery as a build would, and builds nothing: (what was read, what could not be used)."""
+    catalogue = load_catalogue()
+    loads: list[CheckedLoad] = []
+    problems: list[str] = []
+    connection = duckdb.connect(":memory:")
+    try:
+        connection.execute("set TimeZone = 'UTC'")
+        for delivery in scan(site, progress=tell):
+            tell(f"reading {delivery.path}")
+            reader = Reader(site, catalogue[f"raw.{delivery.kind}"])
+            try:
+                loads.append(reader.checked(connection, reader.read(connection, delivery)))
+            except SourceError as error:
+                problems.append(str(error))
+    finally:
+        connection.close()
+    return loads, problems
+
+
+def build_site(
+    site: Site,
+    as_of: datetime | None,
+    first: date | None,
+    last: date | None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> BuildResult:
+    """Brings a site up to date and publishes it; says why it did what it did.
+
+    Raises:
+        SourceError: the landing cannot be used.
+    """
+    prepare_dagster_home(site)
+    tell("looking for what is new")
+    scan(site, progress=tell)
+    with Warehouse(site, as_of).write("looking for what is new") as warehouse:
+        materialiser = Materialiser(warehouse, load_catalogue())
+        selected = _selection(materialiser, is_forced=bool(first or last))
+        if not selected:
+            return _nothing_new(warehouse, site)
+    heard = _run(site, selected, as_of, first, last, tell)
+    with Warehouse(site, as_of).write("reading what was built") as warehouse:
+        problems, failures = _failures(warehouse)
+        warnings = _warnings(warehouse, {outcome.table.full_name for outcome in heard.outcomes})
+    return BuildResult(
+        _told(heard.outcomes),
+        heard.publication or current(site.published),
+        problems,
+        [*failures, *heard.errors],
+        warnings,
+    )
+
+
+def _selection(materialiser: Materialiser, is_forced: bool) -> list[str]:
+    """The tables to run: those whose deliveries or inputs changed, and all after them."""
+    catalogue = materialiser.catalogue
+    stale = set(materialiser.stale_tables()) | set(materialiser.stale_deliveries())
+    by_day = {table.full_name for table in catalogue if table.contract.partition}
+    if is_forced or by_day.intersection(catalogue.downstream_of(stale)):
+        stale |= by_day  # one step builds them all
+    published = current(materialiser.warehouse.site.published)
+    selected = catalogue.downstream_of(stale)
+    if not selected and published is None and not failed_checks(materialiser.warehouse):
+        return ["published.current"]
+    return [*selected, "published.current"] if selected else []
+
+
+def _nothing_new(warehouse: Warehouse, site: Site) -> BuildResult:
+    problems, failures = _failures(warehouse)
+    published = current(site.published)
+    version = f"version {published.manifest['version']} is current" if published else "nothing is published yet"
+    if problems or failures:
+        return BuildResult(f"nothing new since the build that failed; {version}", published, problems, failures)
+    return BuildResult(f"nothing new; {version}", published)
+
+
+def _run(
+    site: Site,
+    selected: list[str],
+    as_of: datetime | None,
+    first: date | None,
+    last: date | None,
+    tell: Callable[[str], None],
+) -> _Heard:
+    tell("starting Dagster")
+    import dagster as dg
+
+    from capacity_dagster import progress
+    from capacity_dagster.definitions import defs as loaded_definitions
+
+    definitions = loaded_definitions() if callable(loaded_definitions) else loaded_definitions
+    job = definitions.resolve_job_def("build")
+    heard = _Heard(tell, len(selected))
+    settings = {
+        "database": str(site.path),
+        "as_of": as_of.isoformat() if as_of else None,
+        "rebuild_from": first.isoformat() if first else None,
+        "rebuild_to": last.isoformat() if last else None,
+    }
+    with dg.DagsterInstance.get() as instance, progress.listening(heard):
+        result = job.execute_in_process(
+            asset_selection=[dg.AssetKey(name.split(".")) for name in selected],
+            instance=instance,
+            raise_on_error=False,
+            run_config={
+                "resources": {"warehouse": {"config": settings}},
+                "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+            },
+        )
+    heard.errors = [
+        f"{event.step_key}: {_first_cause(event.step_failure_data)}"
+        for event in result.all_events
+        if event.is_step_failure and not _is_failed_check(event.step_failure_data)
+    ]
+    return heard
+
+
+def _first_cause(failure: Any) -> str:
+    error = failure.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return "failed" if error is None else error.message.strip()
+
+
+def _is_failed_check(failure: Any) -> bool:
+    """A blocking check that fails also fails its step; that is told from the check's own result."""
+    return failure.error is not None and failure.error.cls_name == "DagsterAssetCheckFailedError"
+
+
+def _failures(warehouse: Warehouse) -> tuple[list[str], list[str]]:
+    """(unusable deliveries, failing blocking checks), in words."""
+    problems: list[str] = []
+    failures: list[str] = []
+    for table, check, failed, result in failed_checks(warehouse):
+        outcome = json.loads(result)
+        if check == "deliveries_are_readable":
+            problems.extend(row["problem"] for row in outcome["sample"])
+            continue
+        sample = outcome["sample"][0] if outcome["sample"] else ""
+        failures.append(
+            f"{table}: blocking check '{check}' fails on {failed:,} row{'s' if failed != 1 else ''}; the published copy "
+            f"stays as it was. {outcome['description']} First row: {sample}"
+        )
+    return problems, failures
+
+
+def _warnings(warehouse: Warehouse, built: set[str]) -> list[str]:
+    rows = [
+        row
+        for database in ("pipeline", "capacity")
+        for row in warehouse.rows(
+            "select table_name, check_name, failed_rows, result::varchar "
+            f"from {database}.state.checks where not is_blocking and not has_passed order by 1, 2"
+        )
+    ]
+    return [
+        f"{table}: {check} warns about {failed:,} row{'s' if failed != 1 else ''}. {json.loads(result)['description']}"
+        for table, check, failed, result in rows
+        if table in built
+    ]
+
+
+def _told(outcomes: list[Outcome]) -> str:
+    """Why a build did what it did: `3 days rebuilt: jobs-11-07.psv changed 412 rows`."""
+    worked = [outcome for outcome in outcomes if not outcome.was_up_to_date]
+    days = sorted({day for outcome in worked for day in outcome.days})
+    by_file: dict[str, int] = {}
+    for outcome in worked:
+        if outcome.table.layer == "core":
+            for change in outcome.changes:
+                if change.source_file:
+                    by_file[change.source_file] = by_file.get(change.source_file, 0) + change.changed_rows
+    reasons = [f"{file} changed {rows:,} row{'s' if rows != 1 else ''}" for file, rows in sorted(by_file.items())]
+    if not reasons:
+        raw = [reason for outcome in worked if outcome.table.is_raw for reason in outcome.reasons]
+        reasons = raw or sorted({reason for outcome in worked for reason in outcome.reasons})
+    span = f" ({days[0]} to {days[-1]})" if len(days) > 1 else f" ({days[0]})" if days else ""
+    shown = "; ".join(reasons[:8]) + (f"; and {len(reasons) - 8} more" if len(reasons) > 8 else "")
+    return f"{len(days)} day{'s' if len(days) != 1 else ''} rebuilt{span}: {shown or 'nothing changed in them'}"

@@ -1,0 +1,190 @@
+"""The command line: `capacity init`, `build`, `check`, `demo`.
+
+What belongs here: arguments, exit codes and what is printed. What does not: Dagster's definitions, building.
+"""
+
+import logging
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from functools import wraps
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.logging import RichHandler
+
+from capacity_dagster.errors import CapacityError, SiteFileError, SourceError
+from capacity_dagster.site_file import SITE_VARIABLE, Site, load_site, shipped_demo
+from capacity_dagster.sources.landing import parse_instant
+
+EXIT_BUILT, EXIT_CHECK_FAILED, EXIT_UNUSABLE = 0, 1, 2
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def _errors_told(command: Callable[..., int]) -> Callable[..., None]:
+    """Ends the process with the command's exit code; prints an error that a person can mend without a traceback."""
+
+    @wraps(command)
+    def told(*args: Any, **kwargs: Any) -> None:
+        try:
+            sys.exit(command(*args, **kwargs))
+        except (SiteFileError, SourceError) as error:
+            err.print(str(error), markup=False, style="red")
+            sys.exit(EXIT_UNUSABLE)
+        except CapacityError as error:
+            err.print(str(error), markup=False, style="red")
+            sys.exit(EXIT_CHECK_FAILED)
+
+    return told
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="capacity-dagster")
+def main() -> None:
+    """Where every accelerator-hour went, and what it cost."""
+    logging.getLogger("capacity_dagster").addHandler(RichHandler(console=err, show_path=False, show_time=False))
+    logging.getLogger("capacity_dagster").setLevel(logging.INFO)
+    logging.getLogger("capacity_dagster").propagate = False
+
+
+def _site_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--site",
+        "site_file",
+        type=click.Path(),
+        envvar=SITE_VARIABLE,
+        help=f"Site file, or its folder. [default: {SITE_VARIABLE}, else ./site.toml]",
+    )(command)
+
+
+def _site(site_file: str | None) -> Site:
+    return load_site(site_file or "site.toml")
+
+
+@main.command()
+@click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
+@_errors_told
+def init(directory: Path) -> int:
+    """Write a starter site in DIRECTORY: a site file to fill in, and its landing folder."""
+    target = directory / "site.toml"
+    if target.exists():
+        raise SiteFileError(f"{target}: exists already; expected a folder without a site file")
+    (directory / "landing").mkdir(parents=True, exist_ok=True)
+    starter = files("capacity_dagster.starter") / "site.toml"
+    today = datetime.now(UTC).date()
+    target.write_text(
+        starter.read_text(encoding="utf-8").replace("2026-01-01", today.replace(day=1).isoformat()), encoding="utf-8"
+    )
+    out.print(f"Wrote {target}. Fill it in, land files in {directory / 'landing'}, then:", markup=False)
+    out.print(f"  capacity check --site {target}\n  capacity build --site {target}", markup=False)
+    return EXIT_BUILT
+
+
+@main.command()
+@_site_option
+@_errors_told
+def check(site_file: str | None) -> int:
+    """Check the site file and everything in the landing, without building."""
+    from capacity_dagster.building import check_landing
+
+    site = _site(site_file)
+    with _progress() as tell:
+        loads, problems = check_landing(site, tell)
+    for load in loads:
+        told = f"{load.delivery.path}: {load.accepted_rows:,} records of {load.delivery.kind}"
+        if load.rejected_rows:
+            told += f", {load.rejected_rows:,} rejected ({load.reasons})"
+        out.print(told, markup=False)
+    for problem in problems:
+        err.print(problem, markup=False, style="red")
+    return EXIT_UNUSABLE if problems else EXIT_BUILT
+
+
+@main.command()
+@_site_option
+@click.option("--as-of", help="Until when records speak, such as 2026-11-07T00:00:00Z. [default: what deliveries say]")
+@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="Rebuild from this day, changed or not.")
+@click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Rebuild up to this day, changed or not.")
+@_errors_told
+def build(site_file: str | None, as_of: str | None, first: datetime | None, last: datetime | None) -> int:
+    """Build everything that is new or stale, check it and publish it."""
+    site = _site(site_file)
+    return _build(site, _instant(as_of), first and first.date(), last and last.date())
+
+
+@main.command()
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("build/demo"),
+    show_default=True,
+    help="Where the demo site is written.",
+)
+@_errors_told
+def demo(directory: Path) -> int:
+    """Build the shipped site: two real Slurm clusters, with a made-up cost sheet."""
+    _copy_changed(shipped_demo(), directory)
+    site = load_site(directory)
+    code = _build(site, None, None, None)
+    if code == EXIT_BUILT:
+        from capacity_dagster.summary import print_summary
+
+        print_summary(site, out)
+    return code
+
+
+def _build(site: Site, as_of: datetime | None, first: date | None, last: date | None) -> int:
+    from capacity_dagster.building import build_site
+
+    with _progress() as tell:
+        result = build_site(site, as_of, first, last, tell)
+    for problem in result.problems:
+        err.print(problem, markup=False, style="red")
+    for failure in result.failures:
+        err.print(failure, markup=False, style="red")
+    for warning in result.warnings:
+        err.print(warning, markup=False, style="yellow")
+    out.print(result.told, markup=False)
+    if result.published:
+        out.print(f"published: {result.published.folder}", markup=False)
+    if result.problems:
+        return EXIT_UNUSABLE
+    return EXIT_CHECK_FAILED if result.failures else EXIT_BUILT
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """A line that says what is being done; silent where nobody watches."""
+    with err.status("starting", spinner="dots") as status:
+        yield lambda text: status.update(text.replace("[", r"\["))
+
+
+def _instant(text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        return parse_instant(text)
+    except ValueError as error:
+        raise SiteFileError(
+            f"--as-of is '{text}'; expected an instant with an offset, such as 2026-11-07T00:00:00Z"
+        ) from error
+
+
+def _copy_changed(source: Path, target: Path) -> None:
+    """Copies files whose content differs, so that a second run finds nothing new."""
+    for file in sorted(source.rglob("*")):
+        if not file.is_file() or "__pycache__" in file.parts or file.relative_to(source).parts[0] in ("work", "published"):
+            continue
+        copy = target / file.relative_to(source)
+        content = file.read_bytes()
+        if copy.is_file() and copy.read_bytes() == content:
+            continue
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(content)

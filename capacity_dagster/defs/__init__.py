@@ -1,0 +1,1 @@
+"""What Dagster discovers: thin, without arithmetic."""

@@ -1,0 +1,80 @@
+"""The warehouse as a resource: opened, and locked, once for a whole run."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+
+import dagster as dg
+import duckdb
+from dagster_duckdb import DuckDBResource
+from pydantic import PrivateAttr
+
+from capacity_dagster.materialise import Materialiser
+from capacity_dagster.site_file import load_site, site_path
+from capacity_dagster.sources.landing import parse_instant
+from capacity_dagster.tables.catalogue import load_catalogue
+from capacity_dagster.warehouse import Warehouse
+
+
+class WarehouseResource(DuckDBResource):
+    """The site's warehouse, for the steps of one run.
+
+    Where the plain resource keeps its connection open after a failure and gives up on a lock after a while, this one
+    closes whatever happens, and waits for another build for as long as that takes, saying for whom.
+
+    Attributes:
+        database: the site file; its folder holds the databases.
+        as_of: until when records speak, an instant with an offset; null: what the deliveries declare.
+        rebuild_from: first day to rebuild even if nothing changed.
+        rebuild_to: last such day.
+    """
+
+    as_of: str | None = None
+    rebuild_from: str | None = None
+    rebuild_to: str | None = None
+
+    _materialiser: Materialiser | None = PrivateAttr(default=None)
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WarehouseResource"]:
+        """Holds the write lock from the first step of a run to its last."""
+        warehouse = Warehouse(load_site(self.database), parse_instant(self.as_of) if self.as_of else None)
+        run_id = context.run.run_id[:8] if context.run else "without a run"
+        with warehouse.write(f"build {run_id}"):
+            self._materialiser = Materialiser(warehouse, load_catalogue())
+            try:
+                yield self
+            finally:
+                self._materialiser = None
+
+    @contextmanager
+    def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The run's connection to both databases."""
+        yield self.materialiser.warehouse.connection
+
+    @property
+    def materialiser(self) -> Materialiser:
+        """Brings tables of the open warehouse up to date."""
+        if self._materialiser is None:
+            raise dg.DagsterInvalidInvocationError("the warehouse is open only while a run is")
+        return self._materialiser
+
+    @property
+    def forced_days(self) -> list[date]:
+        """The days that the run was asked to rebuild, changed or not."""
+        if not self.rebuild_from and not self.rebuild_to:
+            return []
+        return [
+            row[0]
+            for row in self.materialiser.warehouse.rows(
+                "select distinct usage_date from core.cluster_days "
+                "where usage_date between coalesce(?::date, date '0001-01-01') and coalesce(?::date, date '9999-12-31')",
+                [self.rebuild_from, self.rebuild_to],
+            )
+        ]
+
+
+@dg.definitions
+def resources() -> dg.Definitions:
+    """The warehouse of the site that is named by CAPACITY_SITE, or of the demo."""
+    return dg.Definitions(resources={"warehouse": WarehouseResource(database=str(site_path()))})

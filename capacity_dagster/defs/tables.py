@@ -1,0 +1,144 @@
+"""One asset for each table of `assets_sql`, with its checks."""
+
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+import dagster as dg
+
+from capacity_dagster import progress
+from capacity_dagster.defs.metadata import check_result, definition_metadata, delivery_metadata, outcome_metadata
+from capacity_dagster.defs.resources import WarehouseResource
+from capacity_dagster.materialise import Outcome
+from capacity_dagster.site_file import load_site
+from capacity_dagster.tables.catalogue import Catalogue, Table, load_catalogue
+from capacity_dagster.tables.checks import planned_checks
+
+
+def key_of(table: Table) -> dg.AssetKey:
+    """The asset key of a table: its schema and its name."""
+    return dg.AssetKey([table.layer, table.name])
+
+
+def daily_partitions() -> dg.DailyPartitionsDefinition:
+    """The site's reporting days, from the first that it accounts for to today."""
+    site = load_site().content.site
+    return dg.DailyPartitionsDefinition(
+        start_date=site.first_day.isoformat(), timezone=site.reporting_time_zone, end_offset=1
+    )
+
+
+def table_asset(table: Table, catalogue: Catalogue) -> dg.AssetsDefinition:
+    """The asset of a table that is rebuilt whole."""
+
+    @dg.asset(key=key_of(table), check_specs=_check_specs(table), **_described(table, catalogue))
+    def build_table(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+        outcome = _build(context, warehouse, table, [])
+        if table.is_raw:
+            context.log_event(
+                dg.AssetObservation(asset_key=["landing", table.name], metadata=delivery_metadata(outcome))
+            )
+        return _result(outcome)
+
+    return build_table
+
+
+def day_assets(catalogue: Catalogue) -> dg.AssetsDefinition:
+    """The assets of the tables that are rebuilt by day, as one step.
+
+    Run without a partition, as the job `build` does, it rebuilds what is stale and marks the days that it touched; run
+    with a range of days, as from the UI, it rebuilds that range. They share a step because Dagster cannot resolve a
+    dependency between two partitioned steps in a run without a partition (docs/decisions/0002), and because a day of the
+    report is never older than the same day of the mart. A blocking check that fails ends the step there.
+    """
+    tables = [table for table in catalogue if table.contract.partition]
+
+    @dg.multi_asset(
+        name="days",
+        specs=[dg.AssetSpec(key_of(table), skippable=True, **_described(table, catalogue)) for table in tables],
+        check_specs=[spec for table in tables for spec in _check_specs(table)],
+        partitions_def=daily_partitions(),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+    )
+    def days(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.MaterializeResult]:
+        asked = _days_of_run(context)
+        for table in tables:
+            outcome = _build(context, warehouse, table, asked or warehouse.forced_days)
+            result = _result(outcome)
+            if not asked:
+                for day in outcome.days:
+                    context.log_event(
+                        dg.AssetMaterialization(
+                            asset_key=key_of(table),
+                            partition=day.isoformat(),
+                            metadata={"why": "; ".join(outcome.reasons)},
+                        )
+                    )
+            yield result
+
+    return days
+
+
+def _build(
+    context: dg.AssetExecutionContext, warehouse: WarehouseResource, table: Table, forced_days: list[date]
+) -> Outcome:
+    progress.started(table.full_name)
+    outcome = warehouse.materialiser.bring_up_to_date(table, forced_days)
+    progress.finished(outcome)
+    for reason in outcome.reasons:
+        context.log.info(f"{table.full_name}: {reason}")
+    for problem in outcome.problems:
+        context.log.error(problem)
+    return outcome
+
+
+def _result(outcome: Outcome) -> dg.MaterializeResult:
+    return dg.MaterializeResult(
+        asset_key=key_of(outcome.table),
+        metadata=outcome_metadata(outcome),
+        check_results=[check_result(outcome.table, check) for check in outcome.checks],
+    )
+
+
+def _described(table: Table, catalogue: Catalogue) -> dict[str, Any]:
+    upstream = [key_of(each) for each in catalogue.upstream(table)]
+    if table.is_raw:
+        upstream = [dg.AssetKey(["landing", table.name])]
+    return {
+        "deps": upstream,
+        "description": table.contract.description,
+        "group_name": table.layer,
+        "kinds": {"duckdb", "sql"},
+        "owners": [table.contract.owner],
+        "tags": {"layer": table.layer, **table.contract.tags},
+        "code_version": table.code_hash,
+        "metadata": definition_metadata(table),
+    }
+
+
+def _check_specs(table: Table) -> list[dg.AssetCheckSpec]:
+    return [
+        dg.AssetCheckSpec(check.name, asset=key_of(table), description=check.description, blocking=check.is_blocking)
+        for check in planned_checks(table)
+    ]
+
+
+def _days_of_run(context: dg.AssetExecutionContext) -> list[date]:
+    """The days that a run from the UI asks for; empty where it names none."""
+    if not context.has_partition_key_range and not context.has_partition_key:
+        return []
+    asked = context.partition_key_range
+    first, last = date.fromisoformat(asked.start), date.fromisoformat(asked.end)
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+@dg.definitions
+def tables() -> dg.Definitions:
+    """The assets of all tables."""
+    catalogue = load_catalogue()
+    return dg.Definitions(
+        assets=[
+            *(table_asset(table, catalogue) for table in catalogue if not table.contract.partition),
+            day_assets(catalogue),
+        ]
+    )

@@ -1,0 +1,319 @@
+"""Publishing: immutable versions of the mart and the report, and the link `current` that is swapped to the newest.
+
+What belongs here: the refusal to publish what did not pass, the version folder, the swap. What does not: building tables.
+
+A reader resolves `current` once and then reads files that never change. `work/capacity.duckdb` is never opened by them.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from capacity_dagster.errors import CapacityError
+from capacity_dagster.materialise import Materialiser
+from capacity_dagster.tables.catalogue import Catalogue, Table, assets_folder
+from capacity_dagster.tables.quoting import identifier, literal
+from capacity_dagster.warehouse import Warehouse
+
+CURRENT = "current"
+VERSIONS = "versions"
+MANIFEST = "manifest.json"
+
+
+class PublishRefused(CapacityError):
+    """The current state of the tables may not be published; what was published before stays."""
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A published version.
+
+    Attributes:
+        folder: the immutable folder, resolved: what a reader should open.
+        is_new: false where nothing changed since it was published.
+    """
+
+    folder: Path
+    manifest: dict[str, Any]
+    is_new: bool
+
+
+def failed_checks(warehouse: Warehouse) -> list[tuple[str, str, int, str]]:
+    """(table, check, failed rows, result as JSON) of each blocking check that has not passed on its current state."""
+    return [
+        row
+        for database in ("pipeline", "capacity")
+        for row in warehouse.rows(
+            "select table_name, check_name, failed_rows, result::varchar "
+            f"from {database}.state.checks where is_blocking and not has_passed order by table_name, check_name"
+        )
+    ]
+
+
+def current(published: Path) -> Publication | None:
+    """What is published now, if anything."""
+    try:
+        folder = (published / CURRENT).resolve(strict=True)
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return Publication(folder, manifest, is_new=False)
+
+
+def publish(materialiser: Materialiser, run_id: str) -> Publication:
+    """Publishes the tables as they are, unless they are published already.
+
+    Raises:
+        PublishRefused: a blocking check has not passed, or a table is stale or was never built.
+    """
+    warehouse, catalogue = materialiser.warehouse, materialiser.catalogue
+    _refuse_unless_sound(materialiser)
+    tables = [table for table in catalogue if table.is_published]
+    state = {table.full_name: _state(warehouse, table) for table in tables}
+    published = warehouse.site.published
+    before = current(published)
+    if before is not None and before.manifest["state"] == state and before.manifest["code_version"] == code_version():
+        return before
+    versions = published / VERSIONS
+    versions.mkdir(parents=True, exist_ok=True)
+    _remove_unfinished(versions)
+    number = 1 + max((int(folder.name) for folder in _finished(versions)), default=0)
+    scratch = versions / f"{number:06d}.unfinished"
+    scratch.mkdir()
+    tables_told = {table.full_name: _write_parquet(warehouse, table, scratch, before) for table in tables}
+    _write_database(warehouse, scratch / "capacity.duckdb")
+    manifest = {
+        "version": number,
+        "published_at": datetime.now(UTC).isoformat("T", "seconds"),
+        "code_version": code_version(),
+        "run_id": run_id,
+        "as_of": {
+            cluster: as_of and f"{as_of.isoformat()}Z"
+            for cluster, as_of in warehouse.rows("select cluster, as_of_at from core.clusters order by cluster")
+        },
+        "trust": trust_line(warehouse),
+        "inputs": [
+            {"source": kind, "file": path, "sha256": sha256, "collected_at": at and f"{at.isoformat()}Z"}
+            for kind, path, sha256, at in warehouse.rows(
+                "select source_kind, source_file, content_sha256, collected_at from landing.deliveries "
+                "order by source_kind, source_file"
+            )
+        ],
+        "tables": tables_told,
+        "checks": _check_results(warehouse),
+        "state": state,
+    }
+    (scratch / "README.md").write_text(_readme(catalogue, manifest), encoding="utf-8")
+    (scratch / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    _make_durable(scratch)
+    folder = versions / f"{number:06d}"
+    scratch.rename(folder)
+    _point(published / CURRENT, Path(VERSIONS) / folder.name)
+    _prune(versions, warehouse.site.content.site.keep_versions, folder)
+    return Publication(folder.resolve(), manifest, is_new=True)
+
+
+def code_version() -> str:
+    """The version of the package, and a digest of its SQL and contracts."""
+    from capacity_dagster.tables.catalogue import load_catalogue
+
+    digest = hashlib.sha256("".join(table.code_hash for table in load_catalogue()).encode())
+    for file in sorted((assets_folder() / "published").rglob("*.sql")):
+        digest.update(file.read_bytes())
+    return f"{package_version('capacity-dagster')}+{digest.hexdigest()[:12]}"
+
+
+def trust_line(warehouse: Warehouse) -> str:
+    """One line on whether to believe the numbers."""
+    received, rejected, hours, unvaluable = warehouse.rows(
+        "select sum(rows_received), sum(rows_rejected), sum(rejected_hours), sum(rows_unvaluable) "
+        "from report.data_trust_daily"
+    )[0]
+    compared, unexplained = warehouse.rows(
+        "select count(*), coalesce(sum(abs(unexplained)), 0) from report.reconciliation_daily"
+    )[0]
+    reconciled = (
+        f"{compared:,} totals of the scheduler compared, {unexplained:,} seconds unexplained"
+        if compared
+        else "no totals of the scheduler to compare with"
+    )
+    return (
+        f"{received or 0:,} records received, {rejected or 0:,} rejected "
+        f"({hours or 0:,.1f} accelerator-hours, {unvaluable or 0:,} without a readable value); {reconciled}"
+    )
+
+
+def _refuse_unless_sound(materialiser: Materialiser) -> None:
+    warehouse = materialiser.warehouse
+    problems = [
+        f"{table}: blocking check '{check}' fails on {failed:,} row{'s' if failed != 1 else ''}"
+        for table, check, failed, _ in failed_checks(warehouse)
+    ]
+    for table in materialiser.catalogue:
+        if warehouse.version(table.full_name) is None:
+            problems.append(f"{table.full_name}: was never built")
+    if not problems:
+        problems += [f"{name}: is stale; build it first" for name in materialiser.stale_tables()]
+    if problems:
+        raise PublishRefused("nothing is published:\n" + "\n".join(f"  {problem}" for problem in problems))
+
+
+def _state(warehouse: Warehouse, table: Table) -> str:
+    version = warehouse.version(table.full_name)
+    return "" if version is None else f"{version.file_id} {version.number}"
+
+
+def _write_parquet(warehouse: Warehouse, table: Table, scratch: Path, before: Publication | None) -> dict[str, Any]:
+    """One file a table, or one a day; a file whose rows did not change is the one of the version before."""
+    folder = scratch / "parquet" / table.layer / table.name
+    folder.mkdir(parents=True)
+    partition = table.contract.partition
+    days = [""]
+    if partition:
+        days = [str(row[0]) for row in warehouse.rows(f"select distinct {partition} from {table.relation} order by 1")]
+    changed = _changed_days(warehouse, table, before)
+    told: dict[str, Any] = {}
+    for day in days:
+        path = folder / (f"{day}.parquet" if partition else f"{table.name}.parquet")
+        relative = path.relative_to(scratch).as_posix()
+        kept = before and before.manifest["tables"].get(table.full_name, {}).get("files", {}).get(relative)
+        if before and kept and changed is not None and day not in changed:
+            os.link(before.folder / relative, path)
+            told[relative] = kept
+            continue
+        where = f" where {identifier(partition)} = {literal(day)}" if partition else ""
+        columns = ", ".join(map(identifier, table.contract.columns))
+        key = ", ".join(map(identifier, table.contract.key))
+        rows = warehouse.value(
+            f"copy (select {columns} from {table.relation}{where} order by {key}) to {literal(path)} "
+            "(format parquet, compression zstd)"
+        )
+        path.chmod(0o444)
+        with path.open("rb") as stream:
+            told[relative] = {"rows": rows, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+    return {
+        "rows": sum(file["rows"] for file in told.values()),
+        "sha256": hashlib.sha256("".join(told[name]["sha256"] for name in sorted(told)).encode()).hexdigest(),
+        "files": told,
+    }
+
+
+def _changed_days(warehouse: Warehouse, table: Table, before: Publication | None) -> set[str] | None:
+    """The days ('' for a table without) that changed since the version before; None: any may have."""
+    version = warehouse.version(table.full_name)
+    if before is None or version is None or before.manifest["code_version"] != code_version():
+        return None
+    file_id, _, number = before.manifest["state"].get(table.full_name, "").partition(" ")
+    if file_id != version.file_id:
+        return None
+    if int(number) == version.number:
+        return set()
+    if not table.contract.partition:
+        return {""}
+    changes = warehouse.changes_since(table.full_name, int(number))
+    if any(change.usage_date is None for change in changes):
+        return None
+    return {str(change.usage_date) for change in changes}
+
+
+def _write_database(warehouse: Warehouse, target: Path) -> None:
+    """Copies the checkpointed file, and leaves in the copy what is for readers only."""
+    warehouse.connection.execute("checkpoint capacity")
+    shutil.copyfile(warehouse.site.work / "capacity.duckdb", target)
+    connection = duckdb.connect(str(target))
+    try:
+        connection.execute("drop schema state cascade")
+        connection.execute((assets_folder() / "published" / "macros.sql").read_text(encoding="utf-8"))
+        connection.execute("checkpoint")
+    finally:
+        connection.close()
+    target.chmod(0o444)
+
+
+def _check_results(warehouse: Warehouse) -> list[dict[str, Any]]:
+    return [
+        {"table": table, "check": check, "blocking": blocking, "passed": passed, "failed_rows": failed}
+        for database in ("pipeline", "capacity")
+        for table, check, blocking, passed, failed in warehouse.rows(
+            "select table_name, check_name, is_blocking, has_passed, failed_rows "
+            f"from {database}.state.checks order by table_name, check_name"
+        )
+    ]
+
+
+def _readme(catalogue: Catalogue, manifest: dict[str, Any]) -> str:
+    as_of = ", ".join(f"{cluster} {at or 'never'}" for cluster, at in manifest["as_of"].items())
+    tables = "\n".join(
+        f"| `{table.full_name}` | {table.contract.first_line} | {manifest['tables'][table.full_name]['rows']:,} |"
+        for table in catalogue
+        if table.is_published
+    )
+    queries = "\n".join(_told_query(file) for file in sorted((assets_folder() / "published" / "queries").glob("*.sql")))
+    return f"""# Capacity mart, version {manifest["version"]}
+
+- **As of**: {as_of}. Times are UTC; days are the site's reporting days.
+- **Trust**: {manifest["trust"]}.
+- Made by capacity-dagster {manifest["code_version"]}; what it was made from is in `{MANIFEST}`.
+
+This folder never changes. `capacity.duckdb` (DuckDB 1.4 or later) holds the schemas `mart` and `report`, with a comment on
+each table and column (`select * from duckdb_columns()`); `parquet/<schema>/<table>/` holds the same, one file a table or a
+day. Open what the link `current` points to, resolved once: `duckdb -readonly "$(readlink -f current)/capacity.duckdb"`.
+
+Never average a rate: `report.efficiency('month')`, `report.team_efficiency('month')`, `report.cost_per_hour('month')` and
+`report.fleet('month')` divide sums. They take 'day', 'week', 'month', 'quarter', 'year' or 'all'.
+
+## Tables
+
+| table | one row | rows |
+|---|---|---|
+{tables}
+
+## Ten questions
+
+{queries}"""
+
+
+def _told_query(file: Path) -> str:
+    first, _, body = file.read_text(encoding="utf-8").partition("\n")
+    return f"### {first.removeprefix('--').strip()}\n\n```sql\n{body.strip()}\n```\n"
+
+
+def _finished(versions: Path) -> list[Path]:
+    return sorted(folder for folder in versions.iterdir() if folder.name.isdigit())
+
+
+def _remove_unfinished(versions: Path) -> None:
+    """What a killed publisher left; the write lock says that no other is at work."""
+    for folder in versions.glob("*.unfinished"):
+        shutil.rmtree(folder)
+
+
+def _make_durable(folder: Path) -> None:
+    for path in [folder / "capacity.duckdb", folder / MANIFEST, folder]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _point(link: Path, target: Path) -> None:
+    """Swaps a link in one step: a reader sees the old version or the new one."""
+    temporary = link.with_name(f".{link.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(link)
+
+
+def _prune(versions: Path, keep: int, newest: Path) -> None:
+    for folder in _finished(versions)[:-keep]:
+        if folder != newest:
+            shutil.rmtree(folder)

@@ -1,0 +1,1 @@
+"""The site file that `capacity init` writes."""

@@ -1,0 +1,183 @@
+"""Fixtures that every test may use: small sites, building their tables, and the data of others where it is at hand."""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from capacity_dagster.materialise import Materialiser, Outcome
+from capacity_dagster.site_file import Site, SourceKind, load_site, shipped_demo
+from capacity_dagster.sources.landing import scan
+from capacity_dagster.sources.reader import Load, Reader
+from capacity_dagster.tables.catalogue import Catalogue, load_catalogue
+from capacity_dagster.warehouse import Warehouse
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+MakeSite = Callable[..., Site]
+Build = Callable[..., dict[str, Outcome]]
+Query = Callable[..., list[tuple[Any, ...]]]
+
+
+@dataclass(frozen=True)
+class Read:
+    """What became of one delivered file: its records and its rejects, each as a dictionary, in the file's order."""
+
+    load: Load
+    accepted: list[dict[str, Any]]
+    rejected: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Data made by others, which is not part of the project."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip(f"{SHARED_DATA} is absent: it holds data made by others, which is not part of the project")
+    return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> Catalogue:
+    return load_catalogue()
+
+
+@pytest.fixture
+def make_site(tmp_path: Path) -> MakeSite:
+    """make_site(toml, files, folder="site"): writes `site.toml` and the landing's files, and loads the site."""
+
+    def make(toml: str, files: Mapping[str, str | bytes] = {}, folder: str = "site") -> Site:
+        root = tmp_path / folder
+        (root / "landing").mkdir(parents=True, exist_ok=True)
+        (root / "site.toml").write_text(toml, encoding="utf-8")
+        for path, content in files.items():
+            file = root / "landing" / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content.encode() if isinstance(content, str) else content)
+        return load_site(root)
+
+    return make
+
+
+@pytest.fixture
+def demo_site(tmp_path: Path) -> Site:
+    """A copy of the shipped demonstration site."""
+    return _copied_demo(tmp_path / "demo")
+
+
+@pytest.fixture(scope="session")
+def built_demo(tmp_path_factory: pytest.TempPathFactory, build: Build) -> Site:
+    """The shipped demonstration site with all its tables built; not to be changed."""
+    site = _copied_demo(tmp_path_factory.mktemp("demo") / "site")
+    build(site)
+    return site
+
+
+def _copied_demo(folder: Path) -> Site:
+    shutil.copytree(shipped_demo(), folder, copy_function=shutil.copyfile)
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    return load_site(folder)
+
+
+@pytest.fixture(scope="session")
+def build(catalogue: Catalogue) -> Build:
+    """build(site, *names, as_of=None): brings the named tables, with all that they read, up to date; all by default."""
+
+    def bring_up_to_date(site: Site, *names: str, as_of: datetime | None = None) -> dict[str, Outcome]:
+        wanted = _with_inputs(catalogue, names) if names else {table.full_name for table in catalogue}
+        warehouse = Warehouse(site, as_of)
+        with warehouse.write("a test"):
+            materialiser = Materialiser(warehouse, catalogue)
+            return {
+                table.full_name: materialiser.bring_up_to_date(table)
+                for table in catalogue
+                if table.full_name in wanted
+            }
+
+    return bring_up_to_date
+
+
+def _with_inputs(catalogue: Catalogue, names: Iterable[str]) -> set[str]:
+    wanted: set[str] = set()
+    pending = list(names)
+    while pending:
+        name = pending.pop()
+        if name not in wanted:
+            wanted.add(name)
+            pending.extend(table.full_name for table in catalogue.upstream(catalogue[name]))
+    return wanted
+
+
+@pytest.fixture(scope="session")
+def query() -> Query:
+    """query(site, sql, parameters=None): the rows of a query over a site's built tables."""
+
+    def rows(site: Site, sql: str, parameters: Any = None) -> list[tuple[Any, ...]]:
+        warehouse = Warehouse(site)
+        with warehouse.write("a test"):
+            return warehouse.rows(sql, parameters)
+
+    return rows
+
+
+@pytest.fixture
+def content_of(catalogue: Catalogue) -> Callable[[Site], dict[str, str]]:
+    """content_of(site): a digest of each published table, without where rows came from and how well records came in."""
+
+    def digests(site: Site) -> dict[str, str]:
+        found: dict[str, str] = {}
+        warehouse = Warehouse(site)
+        with warehouse.write("a test"):
+            for table in catalogue:
+                if not table.is_published or table.full_name == "report.data_trust_daily":
+                    continue
+                columns = [name for name in table.contract.columns if name not in ("source_file", "source_line")]
+                rows = warehouse.rows(f"select {', '.join(columns)} from {table.relation} order by all")
+                found[table.full_name] = f"{len(rows)} rows {hashlib.sha256(repr(rows).encode()).hexdigest()}"
+        return found
+
+    return digests
+
+
+@pytest.fixture
+def read(make_site: MakeSite, catalogue: Catalogue) -> Callable[..., Read]:
+    """read(kind, content, name=…, clusters=…, **source): reads one file as one kind of source, without a warehouse."""
+    made = 0
+
+    def read_file(
+        kind: SourceKind,
+        content: str | bytes,
+        name: str = "delivered.txt",
+        clusters: Iterable[str] = ("alpha", "beta"),
+        **source: Any,
+    ) -> Read:
+        nonlocal made
+        made += 1
+        toml = "\n".join(
+            [
+                "[site]\nname = 'test'\nfirst_day = 2026-01-01",
+                *(f"[clusters.{cluster}]" for cluster in clusters),
+                f"[[sources]]\nkind = '{kind}'\nfiles = '{name}'",
+                *(f"{key} = {value!r}" for key, value in source.items()),
+            ]
+        )
+        site = make_site(toml, {name: content}, folder=f"read-{made}")
+        (delivery,) = scan(site)
+        with duckdb.connect() as connection:
+            connection.execute("set TimeZone = 'UTC'")
+            load = Reader(site, catalogue[f"raw.{kind}"]).read(connection, delivery)
+            return Read(load, _parquet(connection, load.records), _parquet(connection, load.rejected))
+
+    return read_file
+
+
+def _parquet(connection: duckdb.DuckDBPyConnection, file: Path) -> list[dict[str, Any]]:
+    cursor = connection.execute("select * from read_parquet(?) order by source_line", [str(file)])
+    names = [column[0] for column in cursor.description or []]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
