@@ -42,7 +42,7 @@ check: $(VENV)/.installed
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@$(BIN)/sqlfluff lint --processes 2 --nofail --disable-progress-bar assets_sql > /dev/null && $(BIN)/sqlfluff lint --processes 2 --disable-progress-bar assets_sql
+	@$(BIN)/sqlfluff lint --processes 2 --disable-progress-bar assets_sql
 	@$(BIN)/dg check defs
 	@$(BIN)/python -m pytest
 

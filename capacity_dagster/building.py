@@ -22,6 +22,7 @@ from capacity_dagster.sources.reader import CheckedLoad, Reader
 from capacity_dagster.tables.catalogue import load_catalogue
 from capacity_dagster.warehouse import Warehouse
 
+SHOWN_FILES = 8
 DAGSTER_YAML = """\
 telemetry:
   enabled: false
@@ -223,8 +224,8 @@ def _failures(warehouse: Warehouse) -> tuple[list[str], list[str]]:
             continue
         sample = outcome["sample"][0] if outcome["sample"] else ""
         failures.append(
-            f"{table}: blocking check '{check}' fails on {failed:,} row{'s' if failed != 1 else ''}; the published copy "
-            f"stays as it was. {outcome['description']} First row: {sample}"
+            f"{table}: blocking check '{check}' fails on {failed:,} row{'s' if failed != 1 else ''}; "
+            f"the published copy stays as it was. {outcome['description']} First row: {sample}"
         )
     return problems, failures
 
@@ -256,9 +257,13 @@ def _told(outcomes: list[Outcome]) -> str:
                 if change.source_file:
                     by_file[change.source_file] = by_file.get(change.source_file, 0) + change.changed_rows
     reasons = [f"{file} changed {rows:,} row{'s' if rows != 1 else ''}" for file, rows in sorted(by_file.items())]
-    if not reasons:
-        raw = [reason for outcome in worked if outcome.table.is_raw for reason in outcome.reasons]
-        reasons = raw or sorted({reason for outcome in worked for reason in outcome.reasons})
+    files = [reason for outcome in worked if outcome.table.is_raw for reason in outcome.reasons]
+    if len(files) > SHOWN_FILES and all(reason.endswith(" is new") for reason in files):
+        reasons = [f"{len(files)} new files"]
+    elif not reasons:
+        reasons = files or sorted({reason for outcome in worked for reason in outcome.reasons})
     span = f" ({days[0]} to {days[-1]})" if len(days) > 1 else f" ({days[0]})" if days else ""
-    shown = "; ".join(reasons[:8]) + (f"; and {len(reasons) - 8} more" if len(reasons) > 8 else "")
+    shown = "; ".join(reasons[:SHOWN_FILES]) + (
+        f"; and {len(reasons) - SHOWN_FILES} more" if len(reasons) > SHOWN_FILES else ""
+    )
     return f"{len(days)} day{'s' if len(days) != 1 else ''} rebuilt{span}: {shown or 'nothing changed in them'}"

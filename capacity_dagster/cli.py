@@ -23,7 +23,10 @@ from capacity_dagster.sources.landing import parse_instant
 
 EXIT_BUILT, EXIT_CHECK_FAILED, EXIT_UNUSABLE = 0, 1, 2
 
+WIDTH = 112
 out = Console(highlight=False, soft_wrap=True)
+if out.width < WIDTH:
+    out.width = WIDTH  # a table that is cut says nothing
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
@@ -180,7 +183,11 @@ def _instant(text: str | None) -> datetime | None:
 def _copy_changed(source: Path, target: Path) -> None:
     """Copies files whose content differs, so that a second run finds nothing new."""
     for file in sorted(source.rglob("*")):
-        if not file.is_file() or "__pycache__" in file.parts or file.relative_to(source).parts[0] in ("work", "published"):
+        if (
+            not file.is_file()
+            or "__pycache__" in file.parts
+            or file.relative_to(source).parts[0] in ("work", "published")
+        ):
             continue
         copy = target / file.relative_to(source)
         content = file.read_bytes()

@@ -3,8 +3,8 @@
 What belongs here: the one truth about staleness and the building of tables. What does not: Dagster, publishing.
 
 A table is stale when its SQL or contract changed, or when an input has a later version than the one it was built from.
-A table without a partition column is rebuilt whole and compared with what was there: the rows that differ say which days
-they touch. A table with one is rebuilt for the days that its inputs touched since, in one transaction.
+A table without a partition column is rebuilt whole and compared with what was there: the rows that differ say which
+days they touch. A table with one is rebuilt for the days that its inputs touched since, in one transaction.
 """
 
 import json
@@ -32,6 +32,7 @@ from capacity_dagster.tables.quoting import identifier, literal
 from capacity_dagster.warehouse import Change, Version, Warehouse, database_of
 
 FOREVER = "timestamp '9999-01-01'"
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -397,7 +398,8 @@ class Materialiser:
         before = {
             (row[0], row[1], row[2]): row[3]
             for row in warehouse.rows(
-                "select load_id, source_file, collected_at, accepted_rows from landing.deliveries where source_kind = ?",
+                "select load_id, source_file, collected_at, accepted_rows from landing.deliveries "
+                "where source_kind = ?",
                 [table.name],
             )
         }
@@ -412,8 +414,8 @@ class Materialiser:
             self._record_loads(table, loads)
             connection.execute(_raw_view(table, loads))
             connection.execute(
-                f"create or replace view pipeline.raw.{table.name}__rejected as "
-                f"select * exclude (source_kind) from pipeline.landing.rejected where source_kind = {literal(table.name)}"
+                f"create or replace view pipeline.raw.{table.name}__rejected as select * exclude (source_kind) "
+                f"from pipeline.landing.rejected where source_kind = {literal(table.name)}"
             )
             row_count = self._raw_rows(table)
             reasons = _told_files({(key[1], key[0]) for key in before}, {(key[1], key[0]) for key in after}) or [

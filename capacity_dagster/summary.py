@@ -57,9 +57,26 @@ def print_summary(site: Site, console: Console) -> None:
     as_of = ", ".join(f"{cluster} {at}" for cluster, at in published.manifest["as_of"].items())
     console.print(f"\nWhere the accelerator-hours went, as of {as_of}", style="bold")
     console.print(
+        "installed = planned + down + drain + available; available = reserved + idle + allocated "
+        "(allocated while down counts as available); rate = allocated / available",
+        style="dim",
+    )
+    console.print(
         _table(
-            ["cluster", "pool", "model", "installed", "−planned", "−down", "−draining", "=available", "reserved idle",
-             "idle", "allocated", "rate"],
+            [
+                "cluster",
+                "pool",
+                "model",
+                "installed",
+                "planned",
+                "down",
+                "drain",
+                "available",
+                "reserved",
+                "idle",
+                "allocated",
+                "rate",
+            ],
             [[*row[:3], *(f"{hours:,.2f}" for hours in row[3:11]), _percent(row[11])] for row in waterfall],
         )
     )

@@ -1,8 +1,9 @@
 """Fixtures that every test may use: small sites, building their tables, and the data of others where it is at hand."""
 
 import hashlib
+import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from capacity_dagster.materialise import Materialiser, Outcome
 from capacity_dagster.site_file import Site, SourceKind, load_site, shipped_demo
 from capacity_dagster.sources.landing import scan
 from capacity_dagster.sources.reader import Load, Reader
+from capacity_dagster.tables import expectations
 from capacity_dagster.tables.catalogue import Catalogue, load_catalogue
 from capacity_dagster.warehouse import Warehouse
 
@@ -87,12 +89,19 @@ def _copied_demo(folder: Path) -> Site:
 
 @pytest.fixture(scope="session")
 def build(catalogue: Catalogue) -> Build:
-    """build(site, *names, as_of=None): brings the named tables, with all that they read, up to date; all by default."""
+    """build(site, *names, as_of=None): brings the named tables, with all that they read, up to date; all by default.
 
-    def bring_up_to_date(site: Site, *names: str, as_of: datetime | None = None) -> dict[str, Outcome]:
+    Great Expectations, most of the time of a small build, runs only `with_expectations`.
+    """
+
+    def bring_up_to_date(
+        site: Site, *names: str, as_of: datetime | None = None, with_expectations: bool = False
+    ) -> dict[str, Outcome]:
         wanted = _with_inputs(catalogue, names) if names else {table.full_name for table in catalogue}
         warehouse = Warehouse(site, as_of)
-        with warehouse.write("a test"):
+        with pytest.MonkeyPatch.context() as patched, warehouse.write("a test"):
+            if not with_expectations:
+                patched.setattr(expectations, "check_expectations", lambda *_: [])
             materialiser = Materialiser(warehouse, catalogue)
             return {
                 table.full_name: materialiser.bring_up_to_date(table)
@@ -145,8 +154,16 @@ def content_of(catalogue: Catalogue) -> Callable[[Site], dict[str, str]]:
     return digests
 
 
+@pytest.fixture(scope="session")
+def reading() -> Iterator[duckdb.DuckDBPyConnection]:
+    """The connection that files are read with: one for many, as in a build."""
+    with duckdb.connect() as connection:
+        connection.execute("set TimeZone = 'UTC'")
+        yield connection
+
+
 @pytest.fixture
-def read(make_site: MakeSite, catalogue: Catalogue) -> Callable[..., Read]:
+def read(make_site: MakeSite, catalogue: Catalogue, reading: duckdb.DuckDBPyConnection) -> Callable[..., Read]:
     """read(kind, content, name=…, clusters=…, **source): reads one file as one kind of source, without a warehouse."""
     made = 0
 
@@ -155,24 +172,24 @@ def read(make_site: MakeSite, catalogue: Catalogue) -> Callable[..., Read]:
         content: str | bytes,
         name: str = "delivered.txt",
         clusters: Iterable[str] = ("alpha", "beta"),
+        cluster_zone: str | None = None,
         **source: Any,
     ) -> Read:
         nonlocal made
         made += 1
+        declared_zone = f"time_zone = '{cluster_zone}'" if cluster_zone else ""
         toml = "\n".join(
             [
                 "[site]\nname = 'test'\nfirst_day = 2026-01-01",
-                *(f"[clusters.{cluster}]" for cluster in clusters),
+                *(f"[clusters.{cluster}]\n{declared_zone}" for cluster in clusters),
                 f"[[sources]]\nkind = '{kind}'\nfiles = '{name}'",
-                *(f"{key} = {value!r}" for key, value in source.items()),
+                *(f"{key} = {json.dumps(value)}" for key, value in source.items()),
             ]
         )
         site = make_site(toml, {name: content}, folder=f"read-{made}")
         (delivery,) = scan(site)
-        with duckdb.connect() as connection:
-            connection.execute("set TimeZone = 'UTC'")
-            load = Reader(site, catalogue[f"raw.{kind}"]).read(connection, delivery)
-            return Read(load, _parquet(connection, load.records), _parquet(connection, load.rejected))
+        load = Reader(site, catalogue[f"raw.{kind}"]).read(reading, delivery)
+        return Read(load, _parquet(reading, load.records), _parquet(reading, load.rejected))
 
     return read_file
 

@@ -1,7 +1,7 @@
--- What sources write where they mean nothing.
+-- What sources write where they mean nothing. (A list of words would be planned as a join, for every column.)
 create or replace temp macro given(value) as
     case
-        when lower(trim(value)) in ('', 'unknown', 'none', 'n/a', '(null)', 'null', 'none assigned') then null
+        when regexp_full_match(value, ' *(|unknown|none|n/a|\(null\)|null|none assigned) *', 'i') then null
         else trim(value)
     end;
 

@@ -52,9 +52,7 @@ def column_schema(table: Table) -> dg.TableSchema:
     columns = []
     for name, meaning in table.columns.items():
         rules = table.contract.columns.get(name)
-        tags = {"additive": meaning.additive}
-        if meaning.unit:
-            tags["unit"] = _tag(meaning.unit)
+        tags = {"unit": _tag(meaning.unit), "additive": meaning.additive} if meaning.unit else {}
         columns.append(
             dg.TableColumn(
                 name,
@@ -152,10 +150,7 @@ def _paste(table: Table) -> str:
 def _table(rows: list[dict[str, Any]]) -> dg.MetadataValue:
     """Rows as a table; values that a user delivered are shown as text, nothing in them is interpreted."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    records = [
-        dg.TableRecord({name: _cell(row.get(name)) for name in names})
-        for row in rows
-    ]
+    records = [dg.TableRecord({name: _cell(row.get(name)) for name in names}) for row in rows]
     schema = dg.TableSchema(columns=[dg.TableColumn(name, "string") for name in names])
     return dg.MetadataValue.table(records, schema=schema)
 

@@ -68,7 +68,7 @@ class WarehouseResource(DuckDBResource):
             row[0]
             for row in self.materialiser.warehouse.rows(
                 "select distinct usage_date from core.cluster_days "
-                "where usage_date between coalesce(?::date, date '0001-01-01') and coalesce(?::date, date '9999-12-31')",
+                "where usage_date >= coalesce(?::date, usage_date) and usage_date <= coalesce(?::date, usage_date)",
                 [self.rebuild_from, self.rebuild_to],
             )
         ]

@@ -48,8 +48,8 @@ def day_assets(catalogue: Catalogue) -> dg.AssetsDefinition:
 
     Run without a partition, as the job `build` does, it rebuilds what is stale and marks the days that it touched; run
     with a range of days, as from the UI, it rebuilds that range. They share a step because Dagster cannot resolve a
-    dependency between two partitioned steps in a run without a partition (docs/decisions/0002), and because a day of the
-    report is never older than the same day of the mart. A blocking check that fails ends the step there.
+    dependency between two partitioned steps in a run without a partition (docs/decisions/0002), and because a day of
+    the report is never older than the same day of the mart. A blocking check that fails ends the step there.
     """
     tables = [table for table in catalogue if table.contract.partition]
 
@@ -106,7 +106,7 @@ def _described(table: Table, catalogue: Catalogue) -> dict[str, Any]:
         upstream = [dg.AssetKey(["landing", table.name])]
     return {
         "deps": upstream,
-        "description": table.contract.description,
+        "description": table.contract.description.replace("\n", "\n\n", 1),
         "group_name": table.layer,
         "kinds": {"duckdb", "sql"},
         "owners": [table.contract.owner],

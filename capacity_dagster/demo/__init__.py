@@ -1,0 +1,1 @@
+"""The demonstration site that is shipped with the package."""

@@ -124,7 +124,7 @@ def _probe(file: Path) -> Probe:
         while block := stream.read(BLOCK):
             size += len(block)
             head += block[: HEAD - len(head)]
-            controls += len(re.findall(rb"[\x00-\x08\x0e-\x1f]", block))
+            controls += len(re.findall(rb"[\x00-\x08\x0e-\x1b]", block))
             if not needs_cleaning:
                 needs_cleaning = re.search(rb"[\r\x00\x01]", block) is not None
             if not needs_cleaning:

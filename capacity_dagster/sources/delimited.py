@@ -42,7 +42,10 @@ def create_delivered(
     header = None if source.columns else _first_line(found)
     delimiter = source.delimiter or (_sniffed(header, table) if header is not None else "|")
     names = list(source.columns) if header is None and source.columns else _split(header or "", delimiter)
-    positions = resolve_columns(table, names, "the site file's 'columns'" if source.columns else "line 1")
+    if source.columns:
+        positions = resolve_columns(table, names, "the site file's 'columns'")
+    else:
+        positions = resolve_columns(table, names, "line 1", may_repeat=True)
     free_text = _absorbing_column(table, names)
     create_lines(connection, file, found)
     (last_line,) = connection.execute("select coalesce(max(source_line), 0) from lines").fetchall()[0]
@@ -102,14 +105,18 @@ def _csv_rows(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
     return rows
 
 
-def resolve_columns(table: Table, names: Sequence[str], where: str) -> dict[str, int | None]:
+def resolve_columns(table: Table, names: Sequence[str], where: str, may_repeat: bool = False) -> dict[str, int | None]:
     """The position (from 1) of each delivered column among a file's column names, by name or alias, whatever the case.
+
+    Args:
+        may_repeat: a column may be there twice, as `sacct -o ALL,End` writes it: with the same values.
 
     Raises:
         SourceError: a required column is missing, or a column is named twice.
     """
     spelled = [name.strip().lower() for name in names]
-    if doubled := sorted({name for name in spelled if name and spelled.count(name) > 1 and name in _known(table)}):
+    doubled = sorted({name for name in spelled if name and spelled.count(name) > 1 and name in _known(table)})
+    if doubled and not may_repeat:
         raise SourceError(f"{where} names the column '{doubled[0]}' twice; expected each column once")
     positions: dict[str, int | None] = {}
     missing: list[str] = []

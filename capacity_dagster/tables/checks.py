@@ -104,9 +104,9 @@ def check_contract(connection: duckdb.DuckDBPyConnection, table: Table) -> Check
     sample: list[dict[str, Any]] = []
     broken = [rule.violation for rule, failed in zip(rules, counts, strict=True) if failed]
     if broken:
-        sample = _rows(connection, f"select * from {table.relation} where {' or '.join(broken)}")
+        sample = sample_rows(connection, f"select * from {table.relation} where {' or '.join(broken)}")
     elif duplicate_count:
-        sample = _rows(connection, duplicates)
+        sample = sample_rows(connection, duplicates)
     failed_rows = sum(counts) + duplicate_count
     return CheckOutcome(
         CONTRACT_CHECK,
@@ -128,11 +128,12 @@ def check_sql(connection: duckdb.DuckDBPyConnection, check: SqlCheck) -> CheckOu
         has_passed=failed == 0,
         failed_rows=failed,
         description=check.description,
-        sample=_rows(connection, f"select * from ({check.sql})") if failed else [],
+        sample=sample_rows(connection, f"select * from ({check.sql})") if failed else [],
     )
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
+def sample_rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
+    """The first rows of a query, as plain values."""
     cursor = connection.execute(f"select * from ({sql}) limit {SAMPLE_ROWS}")
     names = [column[0] for column in cursor.description or ()]
     return [dict(zip(names, map(_plain, row), strict=True)) for row in cursor.fetchall()]

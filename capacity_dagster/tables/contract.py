@@ -53,7 +53,8 @@ class Contract(_Model):
         partition: the column of reporting days by which the table is rebuilt; None: it is rebuilt whole.
         interval: the columns between which a row matters; a changed row re-opens every day in between.
         provenance: columns that say where a row came from; a change in them alone changes no number.
-        look_back_days: how many days before a changed day must be rebuilt with it.
+        look_back_days: how many days before a day its rows are computed from: a changed day re-opens as many
+            days after it.
         delivered: for raw tables, the columns of a delivery by the name the source's tool gives them.
         free_text: delivered columns in which a tool writes delimiters and line breaks without escaping them.
     """

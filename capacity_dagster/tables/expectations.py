@@ -17,7 +17,7 @@ import duckdb
 
 from capacity_dagster.errors import ContractError
 from capacity_dagster.tables.catalogue import Table
-from capacity_dagster.tables.checks import CheckOutcome, Rule, _rows, column_rules
+from capacity_dagster.tables.checks import CheckOutcome, Rule, sample_rows, column_rules
 from capacity_dagster.tables.contract import Rules, Severity
 from capacity_dagster.tables.quoting import identifier
 
@@ -46,7 +46,7 @@ def check_expectations(connection: duckdb.DuckDBPyConnection, table: Table) -> l
     if row_count:
         batch = _batch(connection, table, rules, failed)
         _require_agreement(table, failed, _verdicts(table, rules, batch))
-        judged = f"{row_count:,} rows counted, {len(batch):,} of them judged by Great Expectations too"
+        judged = f"{row_count:,} rows counted, a batch of {len(batch):,} judged by Great Expectations too"
     return [
         _outcome(connection, table, severity, [rule for rule in rules if rule.severity == severity], failed, judged)
         for severity in SEVERITIES
@@ -69,10 +69,11 @@ def _key_rule(table: Table) -> Rule:
 def _batch(
     connection: duckdb.DuckDBPyConnection, table: Table, rules: list[Rule], failed: dict[str, int]
 ) -> "pd.DataFrame":
-    """Rows that break a rule, of each broken rule some, and the table's first rows by key; never a row twice.
+    """Rows that break a rule, of each broken rule some, and the table's first rows by key.
 
-    Columns whose bounds are compared keep their values, as Python objects so that integers beside nulls stay exact.
-    All others become text: it is null, equal or matching just where the value is.
+    Only a row whose key is repeated may be in it twice. Columns whose bounds are compared keep their values, as Python
+    objects so that integers beside nulls stay exact. All others become text: it is null, equal or matching just where
+    the value is.
     """
     import pandas as pd
 
@@ -219,5 +220,5 @@ def _outcome(
             {"rule": rule.name, "column": rule.column, "expected": rule.expected, "failed_rows": failed[rule.name]}
             for rule in rules
         ],
-        sample=_rows(connection, f"select * from {table.relation} where {broken} order by {key}") if broken else [],
+        sample=sample_rows(connection, f"select * from {table.relation} where {broken} order by {key}") if broken else [],
     )

@@ -1,7 +1,7 @@
 """Column lineage, read from the SQL: which columns of which tables each column of a table comes from.
 
-Reading it takes seconds, so it is generated into `assets_sql/lineage.json` (`python -m capacity_dagster.tables.lineage`),
-which a test keeps fresh.
+Reading it takes seconds, so `python -m capacity_dagster.tables.lineage` writes it to `assets_sql/lineage.json`, which a
+test keeps fresh.
 """
 
 import json
@@ -12,7 +12,15 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.lineage import lineage
 
-from capacity_dagster.tables.catalogue import DAYS, LANDING_TABLES, SITE_TABLES, Catalogue, Table, assets_folder, load_catalogue
+from capacity_dagster.tables.catalogue import (
+    DAYS,
+    LANDING_TABLES,
+    SITE_TABLES,
+    Catalogue,
+    Table,
+    assets_folder,
+    load_catalogue,
+)
 
 Origins = dict[str, list[tuple[str, str]]]
 """For each column, the (table, column) pairs that it comes from."""

@@ -164,7 +164,7 @@ def _rows(
 ) -> list[tuple[str | None, ...]]:
     """The rows as text, sorted; fractions to nine places."""
     texts = [
-        f'cast({f"round({column}, 9)" if types[column] == "DOUBLE" else chr(34) + column + chr(34)} as varchar)'
+        f"cast({f'round({column}, 9)' if types[column] == 'DOUBLE' else chr(34) + column + chr(34)} as varchar)"
         for column in columns
     ]
     return connection.execute(f"select {', '.join(texts)} from {relation} order by all").fetchall()

@@ -126,7 +126,7 @@ select
     winners.submitted_at,
     winners.eligible_at,
     case
-        when winners.node_list = 'None assigned' then null
+        when winners.started_at is null or winners.node_list = 'None assigned' then null
         when followers.is_resize_follower then greatest(winners.started_at, winners.submitted_at)
         else winners.started_at
     end as started_at,

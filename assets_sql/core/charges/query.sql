@@ -29,6 +29,7 @@ select
     cast((lots.price - lots.residual) * 1000000000 as bigint) as amount_nanos,
     lots.in_service_at as starts_at,
     lots.in_service_at + to_months(cast(lots.life_months as integer)) as ends_at,
+    cast(null as timestamp) as counts_until_at,
     lots.lot_accelerators,
     lots.source_file,
     lots.source_line
@@ -48,6 +49,7 @@ select
     cast(flat.amount * 1000000000 as bigint) as amount_nanos,
     flat.period_start_at as starts_at,
     flat.period_end_at as ends_at,
+    flat.period_end_at as counts_until_at,
     cast(null as bigint) as lot_accelerators,
     flat.source_file,
     flat.source_line

@@ -3,14 +3,16 @@ with newest_records as (
     select
         cluster,
         greatest(max(submitted_at), max(started_at), max(ended_at)) as newest_at,
-        min(submitted_at) as oldest_at
+        min(submitted_at) as oldest_at,
+        max(collected_at) as collected_at
     from raw.slurm_jobs
     group by cluster
     union all
     select
         cluster,
         greatest(max(started_at), max(ended_at)),
-        min(started_at)
+        min(started_at),
+        max(collected_at)
     from raw.slurm_node_events
     group by cluster
 ),
@@ -19,18 +21,29 @@ records as (
     select
         cluster,
         max(newest_at) as newest_record_at,
-        min(oldest_at) as first_record_at
+        min(oldest_at) as first_record_at,
+        max(collected_at) as collected_at
     from newest_records
     group by cluster
 ),
 
-declared as (
+-- A delivery is about the cluster that the site file names for it, and about those that its records name.
+named as (
     select
         cluster,
         max(collected_at) as collected_at
     from landing.deliveries
     where cluster is not null
     group by cluster
+),
+
+declared as (
+    select
+        clusters.cluster,
+        greatest(named.collected_at, records.collected_at) as collected_at
+    from site.clusters as clusters
+    left join named on clusters.cluster = named.cluster
+    left join records on clusters.cluster = records.cluster
 )
 
 select

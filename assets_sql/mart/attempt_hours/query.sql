@@ -101,13 +101,17 @@ contested as (
     where timeline.held_units > timeline.installed_units
 ),
 
+-- Dividing first keeps every product within 64 bits, up to 36,000 accelerators of a model on a node.
 shares as (
     select
         contested.*,
         nodes.attempt_id,
         nodes.accelerator_units * contested.seconds as held_unit_seconds,
-        contested.installed_units * contested.seconds * nodes.accelerator_units // contested.held_units as whole_share,
-        contested.installed_units * contested.seconds * nodes.accelerator_units % contested.held_units as remainder
+        (contested.installed_units * contested.seconds // contested.held_units) * nodes.accelerator_units
+        + (contested.installed_units * contested.seconds % contested.held_units) * nodes.accelerator_units
+        // contested.held_units as whole_share,
+        (contested.installed_units * contested.seconds % contested.held_units) * nodes.accelerator_units
+        % contested.held_units as remainder
     from contested
     inner join mart.attempt_nodes as nodes
         on contested.cluster = nodes.cluster

@@ -3,7 +3,7 @@ with typed as (
         source_line,
         record_text,
         problem,
-        given(cluster) as cluster,
+        coalesce(given(cluster), $cluster) as cluster,
         given(account) as account,
         given(user_name) as user_name,
         given(team) as team,

@@ -81,9 +81,10 @@ billed as (
         in_service.pool,
         components.cost_component,
         seconds_between(in_service.first_at, in_service.last_at) as needed_seconds,
-        coalesce(cast(sum(greatest(0, seconds_between(
+        -- Without a bill the bounds are those of the service alone, as `greatest` and `least` leave nulls out.
+        cast(sum(case when charges.charge_id is null then 0 else greatest(0, seconds_between(
             greatest(charges.starts_at, in_service.first_at), least(charges.ends_at, in_service.last_at)
-        ))) as bigint), 0) as billed_seconds
+        )) end) as bigint) as billed_seconds
     from in_service
     inner join components on in_service.cluster = components.cluster and in_service.pool = components.pool
     left join core.charges as charges

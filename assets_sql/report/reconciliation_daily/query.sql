@@ -173,6 +173,7 @@ totals as (
     group by cluster, window_start_at, window_end_at, account, user_name, resource
 ),
 
+-- What sreport does not list is compared through the accounts above it, which it does list: a report may be a selection.
 compared as (
     select
         usage.cluster,

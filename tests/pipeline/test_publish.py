@@ -1,0 +1,181 @@
+"""Publishing: what readers see while versions are swapped, and what a failed check leaves."""
+
+import json
+import multiprocessing
+import stat
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from capacity_dagster.materialise import Materialiser
+from capacity_dagster.publish import Publication, PublishRefused, current, publish
+from capacity_dagster.site_file import Site
+from capacity_dagster.tables.catalogue import Catalogue
+from capacity_dagster.warehouse import Warehouse
+
+PUBLISHES = 30
+OPENS = 1000
+READERS = 2
+
+
+def built_and_published(site: Site, catalogue: Catalogue, changed: str = "") -> Publication:
+    """Builds everything, or what depends on one changed raw table, and publishes it."""
+    warehouse = Warehouse(site)
+    with warehouse.write("a test"):
+        materialiser = Materialiser(warehouse, catalogue)
+        names = catalogue.downstream_of({changed}) if changed else list(catalogue.tables)
+        for name in names:
+            materialiser.bring_up_to_date(catalogue[name])
+        return publish(materialiser, "a run")
+
+
+def rename_team(site: Site, team: str) -> None:
+    """Changes one delivered file, and with it everything that knows teams."""
+    file = site.landing / "teams.csv"
+    lines = file.read_text().splitlines()
+    lines = [
+        f",foundation,,{team},2026-01-01T00:00:00Z," if line.startswith(",foundation,") else line for line in lines
+    ]
+    file.write_text("\n".join(lines) + "\n")
+
+
+def read_in_a_loop(published: str, opens: int, done: Any, results: Any) -> None:
+    """Opens the published file again and again, as analysts do; reports the first thing that is wrong."""
+    last = 0
+    count = 0
+    try:
+        while count < opens or not done.is_set():
+            folder = (Path(published) / "current").resolve(strict=True)
+            manifest = json.loads((folder / "manifest.json").read_text())
+            version = manifest["version"]
+            if version < last:
+                raise AssertionError(f"version {version} after {last}")
+            last = version
+            with duckdb.connect(str(folder / "capacity.duckdb"), read_only=True) as connection:
+                told = connection.execute(
+                    """
+                    select
+                        (select sum(unit_seconds)::bigint from mart.capacity_ledger_hourly where state = 'allocated'),
+                        (select sum(allocated_unit_seconds)::bigint from report.fleet_efficiency_daily),
+                        (select sum(allocated_unit_seconds)::bigint from report.team_efficiency_daily),
+                        (select max(team) from mart.attempts where account = 'foundation'),
+                        (select max(team) from report.team_efficiency_daily where team like 'team-%')
+                    """
+                ).fetchall()[0]
+            if len(set(told[:3])) != 1 or told[3] != told[4]:
+                raise AssertionError(f"half a mart in version {version}: {told}")
+            count += 1
+        results.put((count, last, None))
+    except BaseException as error:
+        results.put((count, last, f"{type(error).__name__}: {error}"))
+
+
+def test_readers_never_see_half_a_mart_or_an_older_version(demo_site: Site, catalogue: Catalogue) -> None:
+    rename_team(demo_site, "team-0")
+    built_and_published(demo_site, catalogue)
+    context = multiprocessing.get_context("spawn")
+    done, results = context.Event(), context.Queue()
+    readers = [
+        context.Process(
+            target=read_in_a_loop, args=(str(demo_site.published), OPENS // READERS, done, results), daemon=True
+        )
+        for _ in range(READERS)
+    ]
+    for reader in readers:
+        reader.start()
+    try:
+        for number in range(1, PUBLISHES):
+            rename_team(demo_site, f"team-{number}")
+            assert built_and_published(demo_site, catalogue, "raw.org_mapping").is_new
+    finally:
+        done.set()
+    told = [results.get(timeout=120) for _ in readers]
+    for reader in readers:
+        reader.join(timeout=30)
+    assert [error for _, _, error in told] == [None] * READERS
+    assert sum(count for count, _, _ in told) >= OPENS
+    published = current(demo_site.published)
+    assert published is not None
+    assert published.manifest["version"] == PUBLISHES
+    kept = sorted(folder.name for folder in (demo_site.published / "versions").iterdir())
+    assert kept == [f"{number:06d}" for number in range(PUBLISHES - 13, PUBLISHES + 1)]
+
+
+def test_what_did_not_pass_is_never_published(demo_site: Site, catalogue: Catalogue) -> None:
+    before = built_and_published(demo_site, catalogue)
+    inventory = demo_site.landing / "inventory.csv"
+    good = inventory.read_text()
+    inventory.write_text(good + "alpha,h1,serving,h100,8,2026-11-21T22:30:00Z,\n")
+    for _ in range(2):  # the second time nothing is new, and it is refused again
+        with pytest.raises(PublishRefused, match="one_pool_at_a_time"):
+            built_and_published(demo_site, catalogue)
+        assert current(demo_site.published) == Publication(before.folder, before.manifest, is_new=False)
+    inventory.write_text(good)
+    assert built_and_published(demo_site, catalogue).manifest["tables"] == before.manifest["tables"]
+
+
+def test_stale_tables_are_not_published(demo_site: Site, catalogue: Catalogue) -> None:
+    built_and_published(demo_site, catalogue)
+    rename_team(demo_site, "team-later")
+    warehouse = Warehouse(demo_site)
+    with warehouse.write("a test"):
+        materialiser = Materialiser(warehouse, catalogue)
+        materialiser.bring_up_to_date(catalogue["raw.org_mapping"])
+        materialiser.bring_up_to_date(catalogue["core.teams"])
+        with pytest.raises(PublishRefused, match=r"mart.attempts: is stale"):
+            publish(materialiser, "a run")
+
+
+def test_a_version_is_immutable_and_shares_what_did_not_change(demo_site: Site, catalogue: Catalogue) -> None:
+    first = built_and_published(demo_site, catalogue)
+    assert not built_and_published(demo_site, catalogue).is_new
+    rename_team(demo_site, "team-other")
+    second = built_and_published(demo_site, catalogue)
+    kept, rewritten = "parquet/mart/cost_daily/2026-11-21.parquet", "parquet/mart/attempts/attempts.parquet"
+    assert (first.folder / kept).stat().st_ino == (second.folder / kept).stat().st_ino
+    assert (first.folder / rewritten).stat().st_ino != (second.folder / rewritten).stat().st_ino
+    for file in (second.folder / "capacity.duckdb", second.folder / kept):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o444
+    assert (demo_site.published / "current").readlink() == Path("versions/000002")
+
+
+def test_a_killed_publisher_leaves_nothing_behind(demo_site: Site, catalogue: Catalogue) -> None:
+    unfinished = demo_site.published / "versions" / "000001.unfinished"
+    (unfinished / "parquet").mkdir(parents=True)
+    (unfinished / "capacity.duckdb").write_bytes(b"cut off")
+    published = built_and_published(demo_site, catalogue)
+    assert [folder.name for folder in (demo_site.published / "versions").iterdir()] == ["000001"]
+    assert published.manifest["version"] == 1
+
+
+def test_published_file_is_for_readers(demo_site: Site, catalogue: Catalogue) -> None:
+    published = built_and_published(demo_site, catalogue)
+    with duckdb.connect(str(published.folder / "capacity.duckdb"), read_only=True) as connection:
+        schemas = connection.execute(
+            "select distinct schema_name from duckdb_tables() where not internal order by 1"
+        ).fetchall()
+        assert schemas == [("mart",), ("report",)]
+        (tags,) = connection.execute("select tags from duckdb_databases() where database_name = 'capacity'").fetchall()[
+            0
+        ]
+        assert tags["storage_version"].startswith("v1.4")
+        uncommented = connection.execute(
+            "select table_name, column_name from duckdb_columns() where not internal and comment is null "
+            "union all select table_name, null from duckdb_tables() where comment is null"
+        ).fetchall()
+        assert uncommented == []
+
+
+def test_parquet_and_database_hold_the_same(demo_site: Site, catalogue: Catalogue) -> None:
+    published = built_and_published(demo_site, catalogue)
+    with duckdb.connect(str(published.folder / "capacity.duckdb"), read_only=True) as connection:
+        for table in catalogue:
+            if table.is_published:
+                files = str(published.folder / "parquet" / table.layer / table.name / "*.parquet")
+                for one, other in ((table.full_name, "read_parquet(?)"), ("read_parquet(?)", table.full_name)):
+                    rows = connection.execute(
+                        f"select count(*) from (select * from {one} except all select * from {other})", [files]
+                    ).fetchall()
+                    assert rows == [(0,)], table.full_name
