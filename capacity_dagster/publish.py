@@ -213,7 +213,7 @@ def _write_sorted(warehouse: Warehouse, query: str, path: Path) -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    reader = warehouse.connection.execute(query).to_arrow_reader(ROW_GROUP)
+    reader = warehouse.connection.sql(query).to_arrow_reader(ROW_GROUP)
     rows = 0
     pending: list[pa.RecordBatch] = []
     with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer:

@@ -4,7 +4,7 @@ What belongs here: connections, the write lock, the state of tables, replacing r
 deciding what a table needs (`materialise`), publishing (`publish`).
 
 `work/pipeline.duckdb` holds what the pipeline alone reads; `work/capacity.duckdb` what is published, in a storage
-version that DuckDB 1.4 reads. A transaction writes one file only, so each file has a schema `state` about its own tables.
+version that DuckDB 1.4 reads. A transaction writes one file only, so each file has a schema `state` about its tables.
 """
 
 import fcntl

@@ -13,12 +13,19 @@ numbered as (
         source_line,
         coalesce(text, '') as text,
         coalesce(delimiters, 0) as delimiters,
-        delimiters > 0 and (
-            string_split(text, $delimiter)[1] in (select first_field from complete_first_fields where first_field <> '')
-            or (are_job_ids and regexp_matches(string_split(text, $delimiter)[1], '^[0-9]+([_+.].*)?$'))
-        ) as begins_record,
+        coalesce(string_split(text, $delimiter)[1], '') as first_field,
         source_line - row_number() over (order by source_line) as run
     from short_lines
+),
+
+begun as (
+    select
+        numbered.*,
+        numbered.delimiters > 0 and (
+            numbered.first_field in (select first_field from complete_first_fields where first_field <> '')
+            or (first_fields.are_job_ids and regexp_matches(numbered.first_field, '^[0-9]+([_+.].*)?$'))
+        ) as begins_record
+    from numbered
     cross join first_fields
 ),
 
@@ -26,7 +33,7 @@ stretched as (
     select
         *,
         sum(case when begins_record then 1 else 0 end) over (order by source_line rows unbounded preceding) as stretch
-    from numbered
+    from begun
 ),
 
 counted as (

@@ -65,21 +65,26 @@ class Reader:
 
     def load_id(self, delivery: Delivery) -> str:
         """Names what a file's content becomes: its sha256, the SQL that reads it and what the site file says of it."""
-        zone = delivery.source.time_zone
-        if zone is None and delivery.source.cluster:
-            zone = self.site.content.clusters[delivery.source.cluster].time_zone
         parts = {
             "content": delivery.content_sha256,
             "reader": READER_VERSION,
             "sql": self.table.code_hash,
             "shared": _shared_sql_hash(),
-            "zone": zone,
+            "zone": self._zone(delivery),
             "cluster": delivery.source.cluster,
             "clusters": sorted(self.site.content.clusters),
             "columns": delivery.source.columns,
             "delimiter": delivery.source.delimiter,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
+
+    def _zone(self, delivery: Delivery) -> str | None:
+        """The zone of times without one: the source's, else its cluster's, else the one that all clusters share."""
+        source, clusters = delivery.source, self.site.content.clusters
+        if source.time_zone or source.cluster:
+            return source.time_zone or clusters[source.cluster or ""].time_zone
+        zones = {cluster.time_zone for cluster in clusters.values()}
+        return zones.pop() if len(zones) == 1 else None
 
     def read(self, connection: duckdb.DuckDBPyConnection, delivery: Delivery) -> Load:
         """Reads a file, unless its content was read before.
@@ -115,8 +120,7 @@ class Reader:
         self, connection: duckdb.DuckDBPyConnection, delivery: Delivery, load_id: str, records: Path, rejected: Path
     ) -> None:
         parameters: dict[str, Any] = {
-            "time_zone": delivery.source.time_zone
-            or (delivery.source.cluster and self.site.content.clusters[delivery.source.cluster].time_zone),
+            "time_zone": self._zone(delivery),
             "cluster": delivery.source.cluster,
             "clusters": sorted(self.site.content.clusters),
             "window_start": None,

@@ -105,9 +105,13 @@ class Table:
     @cached_property
     def inputs(self) -> tuple[str, ...]:
         """The tables that the query reads, as `schema.table`, sorted."""
-        parsed = sqlglot.parse_one(self.sql, dialect="duckdb")
-        found = {f"{table.db}.{table.name}" for table in parsed.find_all(exp.Table) if table.db}
-        return tuple(sorted(found))
+        return tuple(sorted(_read_by(self.sql)))
+
+    @cached_property
+    def check_inputs(self) -> tuple[str, ...]:
+        """The other tables that its checks read, as `schema.table`, sorted."""
+        read = {name for check in self.checks for name in _read_by(check.sql)}
+        return tuple(sorted(read - {self.full_name, *self.inputs}))
 
     @cached_property
     def code_hash(self) -> str:
@@ -145,8 +149,9 @@ class Catalogue:
 
     def upstream(self, table: Table) -> list[Table]:
         """The tables that must be up to date before a table is; what is known of the landing comes with every load."""
-        names = {name for name in table.inputs if name in self.tables}
-        if any(name.startswith(f"{LANDING}.") for name in table.inputs):
+        read = {*table.inputs, *table.check_inputs}
+        names = {name for name in read if name in self.tables}
+        if any(name.startswith(f"{LANDING}.") for name in read):
             names |= {raw.full_name for raw in self.of_layer("raw")}
         return [self.tables[name] for name in sorted(names)]
 
@@ -222,6 +227,11 @@ def _check(file: Path) -> SqlCheck:
     return SqlCheck(name=file.stem, sql=sql, description=" ".join(header[1:]), blocking=match.group(1) == "error")
 
 
+def _read_by(sql: str) -> set[str]:
+    parsed = sqlglot.parse_one(sql, dialect="duckdb")
+    return {f"{table.db}.{table.name}" for table in parsed.find_all(exp.Table) if table.db}
+
+
 def _yaml(file: Path) -> Any:
     with file.open(encoding="utf-8") as stream:
         return yaml.load(stream, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
@@ -234,7 +244,7 @@ def _sorted_by_inputs(tables: list[Table]) -> list[Table]:
     def place(table: Table, path: tuple[str, ...]) -> None:
         if table.full_name in path:
             raise ContractError(f"tables read each other in a circle: {' → '.join((*path, table.full_name))}")
-        for name in table.inputs:
+        for name in (*table.inputs, *table.check_inputs):
             if name in by_name and name not in ordered:
                 place(by_name[name], (*path, table.full_name))
         ordered.setdefault(table.full_name, table)

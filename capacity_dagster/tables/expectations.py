@@ -17,7 +17,7 @@ import duckdb
 
 from capacity_dagster.errors import ContractError
 from capacity_dagster.tables.catalogue import Table
-from capacity_dagster.tables.checks import CheckOutcome, Rule, sample_rows, column_rules
+from capacity_dagster.tables.checks import CheckOutcome, Rule, column_rules, sample_rows
 from capacity_dagster.tables.contract import Rules, Severity
 from capacity_dagster.tables.quoting import identifier
 
@@ -220,5 +220,7 @@ def _outcome(
             {"rule": rule.name, "column": rule.column, "expected": rule.expected, "failed_rows": failed[rule.name]}
             for rule in rules
         ],
-        sample=sample_rows(connection, f"select * from {table.relation} where {broken} order by {key}") if broken else [],
+        sample=sample_rows(connection, f"select * from {table.relation} where {broken} order by {key}")
+        if broken
+        else [],
     )

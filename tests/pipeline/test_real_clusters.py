@@ -205,16 +205,10 @@ def test_a_future_node_is_planned_as_in_sreport(built_demo: Site, query) -> None
     ) == [(17_312 - 4 * 8,)]
 
 
-def test_no_check_fails_on_the_demonstration_site(demo_site: Site, build) -> None:
-    outcomes = build(demo_site, with_expectations=True)
-    failed = [
-        f"{name}: {check.name}"
-        for name, outcome in outcomes.items()
-        for check in outcome.checks
-        if not check.has_passed
-    ]
-    assert failed == []
-    assert [problem for outcome in outcomes.values() for problem in outcome.problems] == []
+def test_no_check_fails_on_the_demonstration_site(built_demo: Site, query) -> None:
+    checks = "(select * from pipeline.state.checks union all select * from capacity.state.checks)"
+    assert query(built_demo, f"select table_name, check_name from {checks} where not has_passed") == []
+    assert query(built_demo, f"select count(*) > 37 from {checks}") == [(True,)]
 
 
 # Money.

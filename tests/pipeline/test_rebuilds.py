@@ -1,4 +1,4 @@
-"""What is rebuilt, and that it makes no difference: not the files' names, order, grouping or compression, nor a crash."""
+"""What is rebuilt, and what makes no difference: the files' names, order, grouping and compression, a crash."""
 
 import gzip
 import shutil
@@ -41,7 +41,10 @@ first_day = 2026-01-01
     )
 )
 
-JOBS_HEADER = "Cluster|JobIDRaw|Submit|Eligible|Start|End|ElapsedRaw|State|Account|User|NNodes|AllocCPUS|AllocTRES|NodeList|JobName"
+JOBS_HEADER = (
+    "Cluster|JobIDRaw|Submit|Eligible|Start|End|ElapsedRaw|State|Account|User|NNodes|AllocCPUS|AllocTRES|NodeList"
+    "|JobName"
+)
 
 
 def job(cluster: str, job_id: int, start: int, end: int | None, gpus: int, nodes: str, **changed: str) -> str:
@@ -195,19 +198,27 @@ def test_a_job_over_midnight_that_disappears_rebuilds_both_days(small: Site, bui
 
 
 CHANGES: list[dict[str, str]] = [
-    {"teams.csv": FILES["teams.csv"].replace("2026-01-02", "2026-01-03").replace("looking", "gazing")},
+    {
+        "teams.csv": FILES["teams.csv"].replace("2026-01-02", "2026-01-03").replace("looking", "gazing"),
+        "flat.csv": FILES["flat.csv"].replace("2026-01-04", "2026-01-03"),
+    },
     {
         "inventory.csv": FILES["inventory.csv"].replace(
             "training,h100,8,2026-01-01,2026-01-03", "other,h100,2,2026-01-01,"
         )
     },
-    {"inventory.csv": FILES["inventory.csv"].replace("beta,h1,training,h100,8,2026-01-02,\n", "")},
-    {"events/alpha.psv": FILES["events/alpha.psv"].replace("|Unknown", f"|{T0 + DAY + 31_000}")},
-    {"events/alpha.psv": FILES["events/alpha.psv"].replace("DOWN", "DRAIN")},
-    {"lots.csv": FILES["lots.csv"].replace("16,480000.00", "20,512000.00")},
-    {"flat.csv": FILES["flat.csv"].replace("2026-01-04", "2026-01-03")},
-    {"jobs/more.psv": jobs_file([job("beta", 300, T0 - 5_000, T0 + 2 * DAY + 77, 5, "h[1-2]")])},
-    {"jobs/other.psv": jobs_file([job("alpha", 301, T0 + DAY - 9_000, T0 + DAY, 3, "h2", AllocTRES="gres/gpu:l4=3")])},
+    {
+        "inventory.csv": FILES["inventory.csv"].replace("beta,h1,training,h100,8,2026-01-02,\n", ""),
+        "events/alpha.psv": FILES["events/alpha.psv"].replace("|Unknown", f"|{T0 + DAY + 31_000}"),
+    },
+    {
+        "events/alpha.psv": FILES["events/alpha.psv"].replace("DOWN", "DRAIN"),
+        "lots.csv": FILES["lots.csv"].replace("16,480000.00", "20,512000.00"),
+    },
+    {
+        "jobs/more.psv": jobs_file([job("beta", 300, T0 - 5_000, T0 + 2 * DAY + 77, 5, "h[1-2]")]),
+        "jobs/x.psv": jobs_file([job("alpha", 301, T0 + DAY - 9_000, T0 + DAY, 3, "h2", AllocTRES="gres/gpu:l4=3")]),
+    },
 ]
 
 
@@ -264,8 +275,10 @@ OVERLAPPING = (jobs_file(JOBS[: len(JOBS) * 2 // 3]), jobs_file(JOBS[len(JOBS) /
     "files",
     [
         pytest.param(with_jobs(zz_txt=REVERSED), id="another name and order"),
-        pytest.param(with_jobs(one_psv=OVERLAPPING[0], two_psv=gzip.compress(OVERLAPPING[1].encode())), id="split, gz"),
-        pytest.param(with_jobs(all_psv=jobs_file(JOBS), copy_psv=jobs_file(JOBS)), id="twice"),
+        pytest.param(
+            with_jobs(one_psv=OVERLAPPING[0], two_psv=gzip.compress(OVERLAPPING[1].encode()), copy_psv=OVERLAPPING[0]),
+            id="split, overlapping, twice, gz",
+        ),
     ],
 )
 def test_the_same_records_delivered_otherwise_change_nothing(

@@ -125,7 +125,7 @@ def test_a_compressed_file_that_is_damaged_is_refused(tmp_path: Path, compress) 
     ids=["every byte", "a program", "UTF-16"],
 )
 def test_what_is_not_text_is_refused(tmp_path: Path, block: int, content: bytes) -> None:
-    with pytest.raises(SourceError, match="is not text .* expected delimited text"):
+    with pytest.raises(SourceError, match=r"is not text .* expected delimited text"):
         probe(written(tmp_path, content))
 
 

@@ -151,7 +151,7 @@ select
     case
         when counted.rejected_seconds = 0 then cast(0 as decimal(38, 12))
         else cast(
-            cluster_rates.cost_per_installed_hour * counted.rejected_seconds / 3600 as decimal(38, 12)
+            cluster_rates.cost_per_installed_hour * cast(second_hours(counted.rejected_seconds) as double) as decimal(38, 12)
         )
     end as rejected_cost,
     counted.newest_at,
