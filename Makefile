@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
+# On a terminal pip shows what it fetches; in a log it is quiet.
+QUIET := $(if $(MAKE_TERMOUT),,--quiet)
 
 .PHONY: help demo ui test check format docs lock clean
 
@@ -18,12 +20,12 @@ help:
 	@echo "make clean   remove the demo site and caches"
 
 $(VENV)/.installed: requirements.lock pyproject.toml
-	@echo "installing into $(VENV) (about a minute)"
+	@echo "installing into $(VENV): about a minute, the first time only"
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' \
 		|| { echo "$(PYTHON) is not Python 3.11 to 3.13; name one with 'make PYTHON=python3.12 …'"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install $(QUIET) --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install $(QUIET) --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 demo: $(VENV)/.installed

@@ -14,7 +14,9 @@ from typing import Any
 import duckdb
 
 from capacity_dagster.errors import SourceError
-from capacity_dagster.materialise import Materialiser, Outcome
+from capacity_dagster.landed import stale_deliveries
+from capacity_dagster.materialise import Materialiser
+from capacity_dagster.outcome import Outcome
 from capacity_dagster.publish import Publication, current, failed_checks
 from capacity_dagster.site_file import SITE_VARIABLE, Site
 from capacity_dagster.sources.landing import scan
@@ -140,7 +142,7 @@ def build_site(
 def _selection(materialiser: Materialiser, is_forced: bool) -> list[str]:
     """The tables to run: those whose deliveries or inputs changed, and all after them."""
     catalogue = materialiser.catalogue
-    stale = set(materialiser.stale_tables()) | set(materialiser.stale_deliveries())
+    stale = set(materialiser.stale_tables()) | set(stale_deliveries(materialiser.warehouse, catalogue))
     by_day = {table.full_name for table in catalogue if table.contract.partition}
     if is_forced or by_day.intersection(catalogue.downstream_of(stale)):
         stale |= by_day  # one step builds them all

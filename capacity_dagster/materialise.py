@@ -7,57 +7,20 @@ A table without a partition column is rebuilt whole and compared with what was t
 days they touch. A table with one is rebuilt for the days that its inputs touched since, in one transaction.
 """
 
-import json
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from datetime import date
-from typing import Any
 
-from capacity_dagster.errors import ContractError, SourceError
-from capacity_dagster.sources.landing import Delivery, scan
-from capacity_dagster.sources.reader import Load, Reader
-from capacity_dagster.tables.catalogue import (
-    DAYS,
-    LANDING,
-    LANDING_TABLES,
-    LOAD_COLUMNS,
-    SITE_SCHEMA,
-    SITE_TABLES,
-    Catalogue,
-    Table,
-)
+from capacity_dagster.errors import ContractError
+from capacity_dagster.landed import bring_landed_up_to_date
+from capacity_dagster.outcome import Outcome
+from capacity_dagster.site_relations import write_site_relations
+from capacity_dagster.tables.catalogue import DAYS, Catalogue, Table
 from capacity_dagster.tables.checks import CheckOutcome, check_contract, check_sql
 from capacity_dagster.tables.quoting import identifier, literal
-from capacity_dagster.warehouse import Change, Version, Warehouse, database_of
+from capacity_dagster.warehouse import Change, Version, Warehouse
 
 FOREVER = "timestamp '9999-01-01'"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a table.
-
-    Attributes:
-        days: the days that were rebuilt; empty for tables without a partition column.
-        reasons: why, each a clause of a sentence; empty: it was up to date.
-        changes: what is different from before.
-        problems: deliveries that could not be used at all, each with its message.
-    """
-
-    table: Table
-    row_count: int
-    days: list[date] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
-    changes: list[Change] = field(default_factory=list)
-    checks: list[CheckOutcome] = field(default_factory=list)
-    deliveries: list[Load] = field(default_factory=list)
-    problems: list[str] = field(default_factory=list)
-    cpu_seconds: float = 0.0
-
-    @property
-    def was_up_to_date(self) -> bool:
-        return not self.reasons
 
 
 class Materialiser:
@@ -66,7 +29,7 @@ class Materialiser:
     def __init__(self, warehouse: Warehouse, catalogue: Catalogue) -> None:
         self.warehouse = warehouse
         self.catalogue = catalogue
-        self._load_site()
+        write_site_relations(warehouse)
 
     def bring_up_to_date(self, table: Table, forced_days: Iterable[date] = ()) -> Outcome:
         """Builds what is stale of a table and checks it; what is up to date is left alone.
@@ -79,13 +42,13 @@ class Materialiser:
         """
         started = time.process_time()
         if table.is_raw:
-            return self._land(table, started)
+            return bring_landed_up_to_date(self.warehouse, table)
         inputs = self._input_versions(table)
         reasons, changes = self._stale(table, inputs)
         if table.contract.partition:
             return self._build_days(table, inputs, reasons, changes, set(forced_days), started)
         if not reasons and not set(forced_days):
-            return Outcome(table, self._row_count(table), checks=self._stored_checks(table))
+            return Outcome(table, self._row_count(table), checks=self.warehouse.stored_checks(table.full_name))
         return self._build_whole(table, inputs, reasons or ["asked for"], started)
 
     # What is stale.
@@ -133,29 +96,6 @@ class Materialiser:
                 stale.add(table.full_name)
         return sorted(stale)
 
-    def stale_deliveries(self) -> list[str]:
-        """Names of the raw tables whose deliveries are not those that they were read from."""
-        stale = []
-        for table in self.catalogue.of_layer("raw"):
-            reader = Reader(self.warehouse.site, table)
-            try:
-                now = {
-                    (reader.load_id(delivery), delivery.path, _naive(delivery.collected_at))
-                    for delivery in scan(self.warehouse.site, table.name)
-                }
-            except SourceError:
-                stale.append(table.full_name)
-                continue
-            known = set(
-                self.warehouse.rows(
-                    "select load_id, source_file, collected_at from landing.deliveries where source_kind = ?",
-                    [table.name],
-                )
-            )
-            if now != known or self.warehouse.version(table.full_name) is None:
-                stale.append(table.full_name)
-        return stale
-
     # Building.
 
     def _build_whole(self, table: Table, inputs: dict[str, Version], reasons: list[str], started: float) -> Outcome:
@@ -188,7 +128,7 @@ class Materialiser:
                 has_changed,
                 time.process_time() - started,
             )
-            self._store_checks(table, checks)
+            self.warehouse.store_checks(table.full_name, checks)
         connection.execute("drop table if exists fresh")
         return Outcome(
             table,
@@ -240,7 +180,7 @@ class Materialiser:
             days |= forced
             reasons = [*reasons, "asked for"]
         if not reasons and not days:
-            return Outcome(table, self._row_count(table), checks=self._stored_checks(table))
+            return Outcome(table, self._row_count(table), checks=self.warehouse.stored_checks(table.full_name))
         listed = sorted(days)
         connection.execute(f"create or replace temp table {DAYS} (usage_date date)")
         if listed:
@@ -258,7 +198,7 @@ class Materialiser:
             if listed:
                 connection.execute(f"insert into {table.relation} select {columns} from fresh")
             row_count = self._row_count(table)
-            checks = self._run_checks(table) if listed or is_whole else self._stored_checks(table)
+            checks = self._run_checks(table) if listed or is_whole else self.warehouse.stored_checks(table.full_name)
             changed = [Change()] if is_whole else [Change(usage_date=day) for day in listed]
             self.warehouse.record(
                 table.full_name,
@@ -269,7 +209,7 @@ class Materialiser:
                 bool(changed),
                 time.process_time() - started,
             )
-            self._store_checks(table, checks)
+            self.warehouse.store_checks(table.full_name, checks)
         connection.execute("drop table if exists fresh")
         return Outcome(
             table,
@@ -353,209 +293,6 @@ class Materialiser:
         connection = self.warehouse.connection
         return [check_contract(connection, table), *(check_sql(connection, check) for check in table.checks)]
 
-    def _store_checks(self, table: Table, checks: list[CheckOutcome]) -> None:
-        database = database_of(table.full_name)
-        execute = self.warehouse.connection.execute
-        execute(f"delete from {database}.state.checks where table_name = ?", [table.full_name])
-        for check in checks:
-            execute(
-                f"insert into {database}.state.checks values (?, ?, ?, ?, ?, ?)",
-                [
-                    table.full_name,
-                    check.name,
-                    check.is_blocking,
-                    check.has_passed,
-                    check.failed_rows,
-                    check.to_json(),
-                ],
-            )
-
-    def _stored_checks(self, table: Table) -> list[CheckOutcome]:
-        database = database_of(table.full_name)
-        rows = self.warehouse.rows(
-            f"select result from {database}.state.checks where table_name = ?", [table.full_name]
-        )
-        return [CheckOutcome.from_json(row[0]) for row in rows]
-
-    # The landing.
-
-    def _land(self, table: Table, started: float) -> Outcome:
-        """Reads what is delivered of one kind, each content once, and points the table's view at it."""
-        warehouse, connection = self.warehouse, self.warehouse.connection
-        reader = Reader(warehouse.site, table)
-        loads: list[Load] = []
-        problems: list[str] = []
-        deliveries: list[Delivery] = []
-        try:
-            deliveries = scan(warehouse.site, table.name)
-        except SourceError as error:
-            problems.append(str(error))
-        for delivery in deliveries:
-            try:
-                loads.append(reader.read(connection, delivery))
-            except SourceError as error:
-                problems.append(str(error))
-        before = {
-            (row[0], row[1], row[2]): row[3]
-            for row in warehouse.rows(
-                "select load_id, source_file, collected_at, accepted_rows from landing.deliveries "
-                "where source_kind = ?",
-                [table.name],
-            )
-        }
-        after = {(load.load_id, load.delivery.path, _naive(load.delivery.collected_at)): load for load in loads}
-        code_hash = f"{table.code_hash} {'; '.join(sorted(problems))}"
-        is_stale = before.keys() != after.keys() or warehouse.code_hash(table.full_name) != code_hash
-        if not is_stale:
-            return Outcome(
-                table, self._raw_rows(table), checks=self._stored_checks(table), deliveries=loads, problems=problems
-            )
-        with warehouse.transaction():
-            self._record_loads(table, loads)
-            connection.execute(_raw_view(table, loads))
-            connection.execute(
-                f"create or replace view pipeline.raw.{table.name}__rejected as select * exclude (source_kind) "
-                f"from pipeline.landing.rejected where source_kind = {literal(table.name)}"
-            )
-            row_count = self._raw_rows(table)
-            reasons = _told_files({(key[1], key[0]) for key in before}, {(key[1], key[0]) for key in after}) or [
-                "first build"
-            ]
-            warehouse.record(table.full_name, code_hash, {}, row_count, [Change()], True, time.process_time() - started)
-            for name in LANDING_TABLES:
-                warehouse.record(name, "", {}, 0, [Change()], True, 0.0)
-            checks = self._check_loads(table, problems)
-            self._store_checks(table, checks)
-        return Outcome(
-            table,
-            row_count,
-            reasons=reasons,
-            changes=[Change()],
-            checks=checks,
-            deliveries=loads,
-            problems=problems,
-            cpu_seconds=time.process_time() - started,
-        )
-
-    def _record_loads(self, table: Table, loads: list[Load]) -> None:
-        connection = self.warehouse.connection
-        for relation in LANDING_TABLES:
-            connection.execute(f"delete from pipeline.{relation} where source_kind = ?", [table.name])
-        for load in loads:
-            delivery = load.delivery
-            connection.execute(
-                "insert into pipeline.landing.deliveries values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    load.load_id,
-                    table.name,
-                    delivery.path,
-                    delivery.source.cluster,
-                    delivery.content_sha256,
-                    delivery.size_bytes,
-                    _naive(delivery.collected_at),
-                    load.accepted_rows,
-                    load.rejected_rows,
-                ],
-            )
-        for load_id in sorted({load.load_id for load in loads if load.rejected_rows}):
-            load = min((each for each in loads if each.load_id == load_id), key=lambda each: each.delivery.path)
-            connection.execute(
-                "insert into pipeline.landing.rejected select ?, ?, ?, ?, source_line, record_text, reject_reason, "
-                "record_at, accelerator_seconds from read_parquet(?)",
-                [table.name, load_id, load.delivery.path, load.delivery.source.cluster, str(load.rejected)],
-            )
-
-    def _raw_rows(self, table: Table) -> int:
-        return int(self.warehouse.value(f"select count(*) from {table.relation}"))
-
-    def _check_loads(self, table: Table, problems: list[str]) -> list[CheckOutcome]:
-        from capacity_dagster.tables.expectations import check_expectations
-
-        connection = self.warehouse.connection
-        rejected = self.warehouse.rows(
-            "select reject_reason, count(*), min(source_file), min(source_line) from landing.rejected "
-            "where source_kind = ? group by all order by 2 desc, 1",
-            [table.name],
-        )
-        return [
-            CheckOutcome(
-                "deliveries_are_readable",
-                is_blocking=True,
-                has_passed=not problems,
-                failed_rows=len(problems),
-                description="Every delivered file could be used.",
-                sample=[{"problem": problem} for problem in problems],
-            ),
-            CheckOutcome(
-                "nothing_is_rejected",
-                is_blocking=False,
-                has_passed=not rejected,
-                failed_rows=sum(row[1] for row in rejected),
-                description="Every record could be understood; those that could not are in the table's __rejected.",
-                rules=[
-                    {"rule": row[0], "column": "", "expected": "no record", "failed_rows": row[1], "file": row[2]}
-                    for row in rejected
-                ],
-                sample=[
-                    dict(zip(("source_file", "source_line", "reject_reason", "record_text"), row, strict=True))
-                    for row in self.warehouse.rows(
-                        "select source_file, source_line, reject_reason, left(record_text, 300) from landing.rejected "
-                        "where source_kind = ? order by reject_reason, source_file, source_line limit 10",
-                        [table.name],
-                    )
-                ],
-            ),
-            *check_expectations(connection, table),
-        ]
-
-    # What the site file says, as tables.
-
-    def _load_site(self) -> None:
-        warehouse, content = self.warehouse, self.warehouse.site.content
-        zone = content.site.reporting_time_zone
-        as_of = _naive(warehouse.as_of)
-        rules = [
-            (position, rule.name, partition, qos)
-            for position, rule in enumerate(content.workload_classes)
-            for partition in rule.partitions or (None,)
-            for qos in rule.qos or (None,)
-        ]
-        aliases = [
-            (alias.lower(), model)
-            for model, accelerator in content.accelerators.items()
-            for alias in {model.lower(), *(alias.lower() for alias in accelerator.aliases)}
-        ]
-        rows: dict[str, list[tuple[Any, ...]]] = {
-            "site.settings": [
-                (content.site.name, content.site.first_day, zone, content.reconciliation.tolerance_seconds)
-            ],
-            "site.clusters": [
-                (name, cluster.scheduler, zone, content.site.first_day, as_of)
-                for name, cluster in sorted(content.clusters.items())
-            ],
-            "site.accelerators": sorted(aliases),
-            "site.pools": [(name, pool.tenure) for name, pool in sorted(content.pools.items())],
-            "site.workload_rules": rules,
-        }
-        with warehouse.transaction() as connection:
-            for name, columns in LANDING_TABLES.items():
-                connection.execute(f"create table if not exists pipeline.{name} ({columns})")
-                if warehouse.version(name) is None:
-                    warehouse.record(name, "", {}, 0, [Change()], True, 0.0)
-            for name, columns in SITE_TABLES.items():
-                content_hash = json.dumps(rows[name], default=str)
-                if warehouse.code_hash(name) == content_hash:
-                    continue
-                connection.execute(f"create or replace table pipeline.{name} ({columns})")
-                for row in rows[name]:
-                    values = ", ".join("?" * len(row))
-                    if name == f"{SITE_SCHEMA}.clusters":
-                        values = (
-                            "?, ?, ?, timezone('UTC', timezone('" + zone.replace("'", "''") + "', ?::timestamp)), ?"
-                        )
-                    connection.execute(f"insert into pipeline.{name} values ({values})", row)
-                warehouse.record(name, content_hash, {}, len(rows[name]), [Change()], True, 0.0)
-
 
 def _span(table: Table) -> tuple[str, str, str]:
     """SQL for the day, or the beginning and end of the span of time, that a row of a table matters for."""
@@ -582,35 +319,6 @@ def _mismatches(found: list[tuple[str, str]], declared: list[tuple[str, str]]) -
     return [(a[0], a[1], f"{b[0]} {b[1]}") for a, b in zip(padded, expected, strict=True) if a != b]
 
 
-def _raw_view(table: Table, loads: list[Load]) -> str:
-    names = [name for name in table.columns if name not in LOAD_COLUMNS]
-    if not loads:
-        columns = ", ".join(f"null::{column.type} as {identifier(name)}" for name, column in table.columns.items())
-        return f"create or replace view {table.relation} as select {columns} where false"
-    files = ", ".join(sorted({literal(load.records) for load in loads}))
-    columns = ", ".join(f"records.{identifier(name)}" for name in names)
-    return f"""
-        create or replace view {table.relation} as
-        select {columns}, deliveries.source_file, deliveries.content_sha256, deliveries.collected_at
-        from read_parquet([{files}]) as records
-        inner join (
-            select
-                load_id,
-                min(source_file) as source_file,
-                min(content_sha256) as content_sha256,
-                max(collected_at) as collected_at
-            from pipeline.{LANDING}.deliveries
-            where source_kind = {literal(table.name)}
-            group by load_id
-        ) as deliveries on records.load_id = deliveries.load_id
-    """
-
-
-def _naive(instant: Any) -> Any:
-    """A UTC instant as DuckDB's TIMESTAMP takes it."""
-    return None if instant is None else instant.replace(tzinfo=None)
-
-
 def _told(name: str, changes: list[Change]) -> list[str]:
     """Why, in words: `jobs-11-07.psv changed 412 rows of core.attempts`."""
     by_file: dict[str | None, int] = {}
@@ -629,12 +337,3 @@ def _told(name: str, changes: list[Change]) -> list[str]:
     if days:
         return [f"{name} was rebuilt for {len(days)} day{'s' if len(days) != 1 else ''}"]
     return [f"{name} changed"]
-
-
-def _told_files(before: set[tuple[str, str]], after: set[tuple[str, str]]) -> list[str]:
-    old, new = dict(before), dict(after)
-    return [
-        *(f"{path} is new" for path in sorted(new.keys() - old.keys())),
-        *(f"{path} has another content" for path in sorted(new.keys() & old.keys()) if old[path] != new[path]),
-        *(f"{path} is gone" for path in sorted(old.keys() - new.keys())),
-    ]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from capacity_dagster.materialise import Outcome
+from capacity_dagster.outcome import Outcome
 from capacity_dagster.publish import Publication
 
 

@@ -24,6 +24,7 @@ import duckdb
 
 from capacity_dagster.site_file import Site
 from capacity_dagster.tables.catalogue import PUBLISHED_LAYERS, SITE_SCHEMA, shared_sql
+from capacity_dagster.tables.checks import CheckOutcome
 
 log = logging.getLogger("capacity_dagster")
 
@@ -240,6 +241,35 @@ class Warehouse:
                     for change in changes
                 ],
             )
+
+    def store_checks(self, table_name: str, checks: list[CheckOutcome]) -> None:
+        """Keeps what the checks of a table found on its current state."""
+        database = database_of(table_name)
+        execute = self.connection.execute
+        execute(f"delete from {database}.state.checks where table_name = ?", [table_name])
+        for check in checks:
+            execute(
+                f"insert into {database}.state.checks values (?, ?, ?, ?, ?, ?)",
+                [
+                    table_name,
+                    check.name,
+                    check.is_blocking,
+                    check.has_passed,
+                    check.failed_rows,
+                    check.to_json(),
+                ],
+            )
+
+    def stored_checks(self, table_name: str) -> list[CheckOutcome]:
+        """What the checks of a table found on its current state."""
+        database = database_of(table_name)
+        rows = self.rows(f"select result from {database}.state.checks where table_name = ?", [table_name])
+        return [CheckOutcome.from_json(row[0]) for row in rows]
+
+
+def naive(instant: Any) -> Any:
+    """A UTC instant as DuckDB's TIMESTAMP takes it."""
+    return None if instant is None else instant.replace(tzinfo=None)
 
 
 def database_of(table_name: str) -> str:

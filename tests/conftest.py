@@ -1,7 +1,9 @@
 """Fixtures that every test may use: small sites, building their tables, and the data of others where it is at hand."""
 
+import atexit
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,13 +14,20 @@ from typing import Any
 import duckdb
 import pytest
 
-from capacity_dagster.materialise import Materialiser, Outcome
+from capacity_dagster.materialise import Materialiser
+from capacity_dagster.outcome import Outcome
 from capacity_dagster.site_file import Site, SourceKind, load_site, shipped_demo
 from capacity_dagster.sources.landing import scan
 from capacity_dagster.sources.reader import Load, Reader
 from capacity_dagster.tables import expectations
 from capacity_dagster.tables.catalogue import Catalogue, load_catalogue
 from capacity_dagster.warehouse import Warehouse
+
+
+def pytest_unconfigure() -> None:
+    """DuckDB's binding lists its own types on stderr when the interpreter ends under hypothesis; that is no test's."""
+    atexit.register(os.dup2, os.open(os.devnull, os.O_WRONLY), 2)
+
 
 SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from capacity_dagster.materialise import Outcome
+from capacity_dagster.outcome import Outcome
 from capacity_dagster.publish import Publication
 from capacity_dagster.tables.catalogue import Table
 from capacity_dagster.tables.checks import CheckOutcome

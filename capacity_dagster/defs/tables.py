@@ -9,7 +9,7 @@ import dagster as dg
 from capacity_dagster import progress
 from capacity_dagster.defs.metadata import check_result, definition_metadata, delivery_metadata, outcome_metadata
 from capacity_dagster.defs.resources import WarehouseResource
-from capacity_dagster.materialise import Outcome
+from capacity_dagster.outcome import Outcome
 from capacity_dagster.site_file import load_site
 from capacity_dagster.tables.catalogue import Catalogue, Table, load_catalogue
 from capacity_dagster.tables.checks import planned_checks
@@ -31,8 +31,21 @@ def daily_partitions() -> dg.DailyPartitionsDefinition:
 def table_asset(table: Table, catalogue: Catalogue) -> dg.AssetsDefinition:
     """The asset of a table that is rebuilt whole."""
 
-    @dg.asset(key=key_of(table), check_specs=_check_specs(table), **_described(table, catalogue))
-    def build_table(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
+    described = _described(table, catalogue)
+
+    @dg.asset(
+        key=key_of(table),
+        check_specs=_check_specs(table),
+        deps=described["deps"],
+        description=described["description"],
+        group_name=described["group_name"],
+        kinds=described["kinds"],
+        owners=described["owners"],
+        tags=described["tags"],
+        code_version=described["code_version"],
+        metadata=described["metadata"],
+    )
+    def build_table(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[None]:
         outcome = _build(context, warehouse, table, [])
         if table.is_raw:
             context.log_event(
@@ -60,7 +73,7 @@ def day_assets(catalogue: Catalogue) -> dg.AssetsDefinition:
         partitions_def=daily_partitions(),
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
-    def days(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.MaterializeResult]:
+    def days(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.MaterializeResult[None]]:
         asked = _days_of_run(context)
         for table in tables:
             outcome = _build(context, warehouse, table, asked or warehouse.forced_days)
@@ -92,7 +105,7 @@ def _build(
     return outcome
 
 
-def _result(outcome: Outcome) -> dg.MaterializeResult:
+def _result(outcome: Outcome) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(
         asset_key=key_of(outcome.table),
         metadata=outcome_metadata(outcome),

@@ -42,9 +42,7 @@ def column_lineage(catalogue: Catalogue, table: Table) -> Origins:
             if isinstance(leaf.source, exp.Table) and leaf.source.db
         }
         origins[column] = sorted(
-            (name, origin)
-            for name, origin in leaves
-            if name in catalogue.tables and origin in catalogue[name].columns
+            (name, origin) for name, origin in leaves if name in catalogue.tables and origin in catalogue[name].columns
         )
     return origins
 

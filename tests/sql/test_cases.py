@@ -19,8 +19,15 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from capacity_dagster.materialise import LANDING_TABLES, SITE_TABLES
-from capacity_dagster.tables.catalogue import DAYS, PUBLISHED_LAYERS, Table, load_catalogue, shared_sql
+from capacity_dagster.tables.catalogue import (
+    DAYS,
+    LANDING_TABLES,
+    PUBLISHED_LAYERS,
+    SITE_TABLES,
+    Table,
+    load_catalogue,
+    shared_sql,
+)
 from capacity_dagster.warehouse import DATABASES, database_of
 
 CASES = Path(__file__).parent

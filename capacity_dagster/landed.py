@@ -1,0 +1,209 @@
+"""Raw tables: what is delivered of each kind, read once a content, behind a view over the active deliveries.
+
+What belongs here: which deliveries a raw table stands for, and its checks. What does not: reading a file (`sources`).
+"""
+
+import time
+
+from capacity_dagster.errors import SourceError
+from capacity_dagster.outcome import Outcome
+from capacity_dagster.sources.landing import Delivery, scan
+from capacity_dagster.sources.reader import Load, Reader
+from capacity_dagster.tables.catalogue import LANDING, LANDING_TABLES, LOAD_COLUMNS, Catalogue, Table
+from capacity_dagster.tables.checks import CheckOutcome
+from capacity_dagster.tables.quoting import identifier, literal
+from capacity_dagster.warehouse import Change, Warehouse, naive
+
+
+def stale_deliveries(warehouse: Warehouse, catalogue: Catalogue) -> list[str]:
+    """Names of the raw tables whose deliveries are not those that they were read from."""
+    stale = []
+    for table in catalogue.of_layer("raw"):
+        reader = Reader(warehouse.site, table)
+        try:
+            now = {
+                (reader.load_id(delivery), delivery.path, naive(delivery.collected_at))
+                for delivery in scan(warehouse.site, table.name)
+            }
+        except SourceError:
+            stale.append(table.full_name)
+            continue
+        known = set(
+            warehouse.rows(
+                "select load_id, source_file, collected_at from landing.deliveries where source_kind = ?",
+                [table.name],
+            )
+        )
+        if now != known or warehouse.version(table.full_name) is None:
+            stale.append(table.full_name)
+    return stale
+
+
+def bring_landed_up_to_date(warehouse: Warehouse, table: Table) -> Outcome:
+    """Reads what is delivered of one kind, each content once, and points the table's view at it."""
+    started = time.process_time()
+    connection = warehouse.connection
+    reader = Reader(warehouse.site, table)
+    loads: list[Load] = []
+    problems: list[str] = []
+    deliveries: list[Delivery] = []
+    try:
+        deliveries = scan(warehouse.site, table.name)
+    except SourceError as error:
+        problems.append(str(error))
+    for delivery in deliveries:
+        try:
+            loads.append(reader.read(connection, delivery))
+        except SourceError as error:
+            problems.append(str(error))
+    before = {
+        (row[0], row[1], row[2]): row[3]
+        for row in warehouse.rows(
+            "select load_id, source_file, collected_at, accepted_rows from landing.deliveries where source_kind = ?",
+            [table.name],
+        )
+    }
+    after = {(load.load_id, load.delivery.path, naive(load.delivery.collected_at)): load for load in loads}
+    code_hash = f"{table.code_hash} {'; '.join(sorted(problems))}"
+    is_stale = before.keys() != after.keys() or warehouse.code_hash(table.full_name) != code_hash
+    if not is_stale:
+        return Outcome(
+            table,
+            _row_count(warehouse, table),
+            checks=warehouse.stored_checks(table.full_name),
+            deliveries=loads,
+            problems=problems,
+        )
+    with warehouse.transaction():
+        _record_loads(warehouse, table, loads)
+        connection.execute(_raw_view(table, loads))
+        connection.execute(
+            f"create or replace view pipeline.raw.{table.name}__rejected as select * exclude (source_kind) "
+            f"from pipeline.landing.rejected where source_kind = {literal(table.name)}"
+        )
+        row_count = _row_count(warehouse, table)
+        reasons = _told_files({(key[1], key[0]) for key in before}, {(key[1], key[0]) for key in after}) or [
+            "first build"
+        ]
+        warehouse.record(table.full_name, code_hash, {}, row_count, [Change()], True, time.process_time() - started)
+        for name in LANDING_TABLES:
+            warehouse.record(name, "", {}, 0, [Change()], True, 0.0)
+        checks = _check_loads(warehouse, table, problems)
+        warehouse.store_checks(table.full_name, checks)
+    return Outcome(
+        table,
+        row_count,
+        reasons=reasons,
+        changes=[Change()],
+        checks=checks,
+        deliveries=loads,
+        problems=problems,
+        cpu_seconds=time.process_time() - started,
+    )
+
+
+def _record_loads(warehouse: Warehouse, table: Table, loads: list[Load]) -> None:
+    connection = warehouse.connection
+    for relation in LANDING_TABLES:
+        connection.execute(f"delete from pipeline.{relation} where source_kind = ?", [table.name])
+    for load in loads:
+        delivery = load.delivery
+        connection.execute(
+            "insert into pipeline.landing.deliveries values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                load.load_id,
+                table.name,
+                delivery.path,
+                delivery.source.cluster,
+                delivery.content_sha256,
+                delivery.size_bytes,
+                naive(delivery.collected_at),
+                load.accepted_rows,
+                load.rejected_rows,
+            ],
+        )
+    for load_id in sorted({load.load_id for load in loads if load.rejected_rows}):
+        load = min((each for each in loads if each.load_id == load_id), key=lambda each: each.delivery.path)
+        connection.execute(
+            "insert into pipeline.landing.rejected select ?, ?, ?, ?, source_line, record_text, reject_reason, "
+            "record_at, accelerator_seconds from read_parquet(?)",
+            [table.name, load_id, load.delivery.path, load.delivery.source.cluster, str(load.rejected)],
+        )
+
+
+def _row_count(warehouse: Warehouse, table: Table) -> int:
+    return int(warehouse.value(f"select count(*) from {table.relation}"))
+
+
+def _check_loads(warehouse: Warehouse, table: Table, problems: list[str]) -> list[CheckOutcome]:
+    from capacity_dagster.tables.expectations import check_expectations
+
+    connection = warehouse.connection
+    rejected = warehouse.rows(
+        "select reject_reason, count(*), min(source_file), min(source_line) from landing.rejected "
+        "where source_kind = ? group by all order by 2 desc, 1",
+        [table.name],
+    )
+    return [
+        CheckOutcome(
+            "deliveries_are_readable",
+            is_blocking=True,
+            has_passed=not problems,
+            failed_rows=len(problems),
+            description="Every delivered file could be used.",
+            sample=[{"problem": problem} for problem in problems],
+        ),
+        CheckOutcome(
+            "nothing_is_rejected",
+            is_blocking=False,
+            has_passed=not rejected,
+            failed_rows=sum(row[1] for row in rejected),
+            description="Every record could be understood; those that could not are in the table's __rejected.",
+            rules=[
+                {"rule": row[0], "column": "", "expected": "no record", "failed_rows": row[1], "file": row[2]}
+                for row in rejected
+            ],
+            sample=[
+                dict(zip(("source_file", "source_line", "reject_reason", "record_text"), row, strict=True))
+                for row in warehouse.rows(
+                    "select source_file, source_line, reject_reason, left(record_text, 300) from landing.rejected "
+                    "where source_kind = ? order by reject_reason, source_file, source_line limit 10",
+                    [table.name],
+                )
+            ],
+        ),
+        *check_expectations(connection, table),
+    ]
+
+
+def _raw_view(table: Table, loads: list[Load]) -> str:
+    names = [name for name in table.columns if name not in LOAD_COLUMNS]
+    if not loads:
+        columns = ", ".join(f"null::{column.type} as {identifier(name)}" for name, column in table.columns.items())
+        return f"create or replace view {table.relation} as select {columns} where false"
+    files = ", ".join(sorted({literal(load.records) for load in loads}))
+    columns = ", ".join(f"records.{identifier(name)}" for name in names)
+    return f"""
+        create or replace view {table.relation} as
+        select {columns}, deliveries.source_file, deliveries.content_sha256, deliveries.collected_at
+        from read_parquet([{files}]) as records
+        inner join (
+            select
+                load_id,
+                min(source_file) as source_file,
+                min(content_sha256) as content_sha256,
+                max(collected_at) as collected_at
+            from pipeline.{LANDING}.deliveries
+            where source_kind = {literal(table.name)}
+            group by load_id
+        ) as deliveries on records.load_id = deliveries.load_id
+    """
+
+
+def _told_files(before: set[tuple[str, str]], after: set[tuple[str, str]]) -> list[str]:
+    old, new = dict(before), dict(after)
+    return [
+        *(f"{path} is new" for path in sorted(new.keys() - old.keys())),
+        *(f"{path} has another content" for path in sorted(new.keys() & old.keys()) if old[path] != new[path]),
+        *(f"{path} is gone" for path in sorted(old.keys() - new.keys())),
+    ]

@@ -1,0 +1,53 @@
+"""What the site file says, as relations that queries read; and the empty relations of what is delivered."""
+
+import json
+from typing import Any
+
+from capacity_dagster.tables.catalogue import LANDING_TABLES, SITE_TABLES
+from capacity_dagster.warehouse import Change, Warehouse, naive
+
+
+def write_site_relations(warehouse: Warehouse) -> None:
+    """Writes the relations whose content differs from the site file, each with a new version."""
+    rows = _rows(warehouse)
+    with warehouse.transaction() as connection:
+        for name, columns in LANDING_TABLES.items():
+            connection.execute(f"create table if not exists pipeline.{name} ({columns})")
+            if warehouse.version(name) is None:
+                warehouse.record(name, "", {}, 0, [Change()], True, 0.0)
+        for name, columns in SITE_TABLES.items():
+            content_hash = json.dumps(rows[name], default=str)
+            if warehouse.code_hash(name) == content_hash:
+                continue
+            connection.execute(f"create or replace table pipeline.{name} ({columns})")
+            for row in rows[name]:
+                values = ", ".join("?" * len(row))
+                if name == "site.clusters":  # the first day begins at midnight of the reporting zone
+                    values = "$1, $2, $3, timezone('UTC', timezone($3, $4::timestamp)), $5"
+                connection.execute(f"insert into pipeline.{name} values ({values})", row)
+            warehouse.record(name, content_hash, {}, len(rows[name]), [Change()], True, 0.0)
+
+
+def _rows(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
+    content = warehouse.site.content
+    zone = content.site.reporting_time_zone
+    as_of = naive(warehouse.as_of)
+    return {
+        "site.settings": [(content.site.name, content.site.first_day, zone, content.reconciliation.tolerance_seconds)],
+        "site.clusters": [
+            (name, cluster.scheduler, zone, content.site.first_day, as_of)
+            for name, cluster in sorted(content.clusters.items())
+        ],
+        "site.accelerators": sorted(
+            (alias, model)
+            for model, accelerator in content.accelerators.items()
+            for alias in {model.lower(), *(alias.lower() for alias in accelerator.aliases)}
+        ),
+        "site.pools": [(name, pool.tenure) for name, pool in sorted(content.pools.items())],
+        "site.workload_rules": [
+            (position, rule.name, partition, qos)
+            for position, rule in enumerate(content.workload_classes)
+            for partition in rule.partitions or (None,)
+            for qos in rule.qos or (None,)
+        ],
+    }
