@@ -17,7 +17,7 @@ from capacity_dagster.errors import SourceError
 from capacity_dagster.landed import stale_deliveries
 from capacity_dagster.materialise import Materialiser
 from capacity_dagster.outcome import Outcome
-from capacity_dagster.publish import Publication, current, failed_checks
+from capacity_dagster.publish import Publication, current, failed_checks, publishable
 from capacity_dagster.site_file import SITE_VARIABLE, Site
 from capacity_dagster.sources.landing import scan
 from capacity_dagster.sources.reader import CheckedLoad, Reader
@@ -123,7 +123,7 @@ def build_site(
     scan(site, progress=tell)
     with Warehouse(site, as_of).write("looking for what is new") as warehouse:
         materialiser = Materialiser(warehouse, load_catalogue())
-        selected = _selection(materialiser, is_forced=bool(first or last))
+        selected = selection(materialiser, is_forced=bool(first or last))
         if not selected:
             return _nothing_new(warehouse, site)
     heard = _run(site, selected, as_of, first, last, tell)
@@ -139,7 +139,7 @@ def build_site(
     )
 
 
-def _selection(materialiser: Materialiser, is_forced: bool) -> list[str]:
+def selection(materialiser: Materialiser, is_forced: bool) -> list[str]:
     """The tables to run: those whose deliveries or inputs changed, and all after them."""
     catalogue = materialiser.catalogue
     stale = set(materialiser.stale_tables()) | set(stale_deliveries(materialiser.warehouse, catalogue))
@@ -148,9 +148,10 @@ def _selection(materialiser: Materialiser, is_forced: bool) -> list[str]:
         stale |= by_day  # one step builds them all
     published = current(materialiser.warehouse.site.published)
     selected = catalogue.downstream_of(stale)
-    if not selected and published is None and not failed_checks(materialiser.warehouse):
-        return ["published.current"]
-    return [*selected, "published.current"] if selected else []
+    if selected:
+        return [*selected, "published.current"]
+    is_published = published is not None and materialiser.warehouse.published_state() == publishable(materialiser)
+    return [] if is_published or failed_checks(materialiser.warehouse) else ["published.current"]
 
 
 def _nothing_new(warehouse: Warehouse, site: Site) -> BuildResult:
@@ -200,6 +201,9 @@ def _run(
         for event in result.all_events
         if event.is_step_failure and not _is_failed_check(event.step_failure_data)
     ]
+    if not result.success and not any(event.is_step_failure for event in result.all_events):
+        told = [event.message for event in result.all_events if event.is_failure and event.message]
+        heard.errors.append(f"the run failed before its first step: {told[-1] if told else 'see the Dagster UI'}")
     return heard
 
 
@@ -259,13 +263,17 @@ def _told(outcomes: list[Outcome]) -> str:
                 if change.source_file:
                     by_file[change.source_file] = by_file.get(change.source_file, 0) + change.changed_rows
     reasons = [f"{file} changed {rows:,} row{'s' if rows != 1 else ''}" for file, rows in sorted(by_file.items())]
-    files = [reason for outcome in worked if outcome.table.is_raw for reason in outcome.reasons]
+    files = [reason for outcome in worked if outcome.table.is_raw and outcome.deliveries for reason in outcome.reasons]
     if len(files) > SHOWN_FILES and all(reason.endswith(" is new") for reason in files):
         reasons = [f"{len(files)} new files"]
-    elif not reasons:
-        reasons = files or sorted({reason for outcome in worked for reason in outcome.reasons})
+    else:
+        changed = set(by_file)
+        reasons += [reason for reason in files if not any(reason.startswith(f"{file} ") for file in changed)]
+        reasons = reasons or sorted({reason for outcome in worked for reason in outcome.reasons})
     span = f" ({days[0]} to {days[-1]})" if len(days) > 1 else f" ({days[0]})" if days else ""
     shown = "; ".join(reasons[:SHOWN_FILES]) + (
         f"; and {len(reasons) - SHOWN_FILES} more" if len(reasons) > SHOWN_FILES else ""
     )
-    return f"{len(days)} day{'s' if len(days) != 1 else ''} rebuilt{span}: {shown or 'nothing changed in them'}"
+    if not worked:
+        return "nothing new was built"
+    return f"{len(days)} day{'s' if len(days) != 1 else ''} rebuilt{span}: {shown}"

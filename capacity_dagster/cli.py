@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+import duckdb
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 
 from capacity_dagster.errors import CapacityError, SiteFileError, SourceError
 from capacity_dagster.site_file import SITE_VARIABLE, Site, load_site, shipped_demo
@@ -40,8 +42,8 @@ def _errors_told(command: Callable[..., int]) -> Callable[..., None]:
         except (SiteFileError, SourceError) as error:
             err.print(str(error), markup=False, style="red")
             sys.exit(EXIT_UNUSABLE)
-        except CapacityError as error:
-            err.print(str(error), markup=False, style="red")
+        except (CapacityError, OSError, duckdb.Error) as error:
+            err.print(f"the build could not go on: {error}", markup=False, style="red")
             sys.exit(EXIT_CHECK_FAILED)
 
     return told
@@ -118,6 +120,8 @@ def check(site_file: str | None) -> int:
 def build(site_file: str | None, as_of: str | None, first: datetime | None, last: datetime | None) -> int:
     """Build everything that is new or stale, check it and publish it."""
     site = _site(site_file)
+    if first and last and first > last:
+        raise SiteFileError(f"--from is {first.date()}, after --to, {last.date()}; expected the same or an earlier day")
     return _build(site, _instant(as_of), first and first.date(), last and last.date())
 
 
@@ -156,7 +160,8 @@ def _build(site: Site, as_of: datetime | None, first: date | None, last: date | 
         err.print(warning, markup=False, style="yellow")
     out.print(result.told, markup=False)
     if result.published:
-        out.print(f"published: {result.published.folder}", markup=False)
+        is_new = not (result.problems or result.failures)
+        out.print(f"{'published' if is_new else 'still published'}: {result.published.folder}", markup=False)
     if result.problems:
         return EXIT_UNUSABLE
     return EXIT_CHECK_FAILED if result.failures else EXIT_BUILT
@@ -166,7 +171,7 @@ def _build(site: Site, as_of: datetime | None, first: date | None, last: date | 
 def _progress() -> Iterator[Callable[[str], None]]:
     """A line that says what is being done; silent where nobody watches."""
     with err.status("starting", spinner="dots") as status:
-        yield lambda text: status.update(text.replace("[", r"\["))
+        yield lambda text: status.update(escape(text))
 
 
 def _instant(text: str | None) -> datetime | None:

@@ -34,7 +34,8 @@ def stale_deliveries(warehouse: Warehouse, catalogue: Catalogue) -> list[str]:
                 [table.name],
             )
         )
-        if now != known or warehouse.version(table.full_name) is None:
+        code_hash = warehouse.code_hash(table.full_name) or ""
+        if _points_elsewhere(warehouse, table) or now != known or not code_hash.startswith(_read_with(table, [])):
             stale.append(table.full_name)
     return stale
 
@@ -64,9 +65,11 @@ def bring_landed_up_to_date(warehouse: Warehouse, table: Table) -> Outcome:
         )
     }
     after = {(load.load_id, load.delivery.path, naive(load.delivery.collected_at)): load for load in loads}
-    code_hash = f"{table.code_hash} {'; '.join(sorted(problems))}"
+    code_hash = _read_with(table, problems)
     is_stale = before.keys() != after.keys() or warehouse.code_hash(table.full_name) != code_hash
     if not is_stale:
+        if _points_elsewhere(warehouse, table):
+            connection.execute(_raw_view(table, loads))
         return Outcome(
             table,
             _row_count(warehouse, table),
@@ -82,9 +85,9 @@ def bring_landed_up_to_date(warehouse: Warehouse, table: Table) -> Outcome:
             f"from pipeline.landing.rejected where source_kind = {literal(table.name)}"
         )
         row_count = _row_count(warehouse, table)
-        reasons = _told_files({(key[1], key[0]) for key in before}, {(key[1], key[0]) for key in after}) or [
-            "first build"
-        ]
+        reasons = _told_files({(key[1], key[0]) for key in before}, {(key[1], key[0]) for key in after})
+        reasons += [f"{len(problems)} of {table.name} cannot be used"] if problems else []
+        reasons = reasons or ["its definition changed" if loads else "nothing is delivered"]
         warehouse.record(table.full_name, code_hash, {}, row_count, [Change()], True, time.process_time() - started)
         for name in LANDING_TABLES:
             warehouse.record(name, "", {}, 0, [Change()], True, 0.0)
@@ -100,6 +103,17 @@ def bring_landed_up_to_date(warehouse: Warehouse, table: Table) -> Outcome:
         problems=problems,
         cpu_seconds=time.process_time() - started,
     )
+
+
+def _read_with(table: Table, problems: list[str]) -> str:
+    """What a raw table's state was made with: its SQL, and what could not be used."""
+    return f"{table.code_hash} {'; '.join(sorted(problems))}"
+
+
+def _points_elsewhere(warehouse: Warehouse, table: Table) -> bool:
+    """Whether the table's view reads files of another folder: the site was moved or copied."""
+    sql = warehouse.value("select sql from duckdb_views() where schema_name = 'raw' and view_name = ?", [table.name])
+    return "read_parquet" in str(sql) and str(warehouse.site.work) not in str(sql).replace("''", "'")
 
 
 def _record_loads(warehouse: Warehouse, table: Table, loads: list[Load]) -> None:

@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterable
 from datetime import date
 
+import duckdb
+
 from capacity_dagster.errors import ContractError
 from capacity_dagster.landed import bring_landed_up_to_date
 from capacity_dagster.outcome import Outcome
@@ -55,7 +57,7 @@ class Materialiser:
 
     def _input_versions(self, table: Table) -> dict[str, Version]:
         versions = {}
-        for name in table.inputs:
+        for name in (*table.inputs, *table.check_inputs):
             version = self.warehouse.version(name)
             if version is None:
                 raise ContractError(f"{table.full_name} reads {name}, which was never built: build that first")
@@ -76,6 +78,9 @@ class Materialiser:
             before = seen.get(name)
             if before == version:
                 continue
+            if name in table.check_inputs:
+                reasons.append(f"{name} changed, which a check reads")
+                continue
             if before is None or before.file_id != version.file_id:
                 reasons.append(f"{name} was built anew")
                 changes.append(Change())
@@ -91,7 +96,7 @@ class Materialiser:
         for table in self.catalogue:
             if table.is_raw:
                 continue
-            versions = [self.warehouse.version(name) for name in table.inputs]
+            versions = [self.warehouse.version(name) for name in (*table.inputs, *table.check_inputs)]
             if None in versions or self._stale(table, self._input_versions(table))[0]:
                 stale.add(table.full_name)
         return sorted(stale)
@@ -102,11 +107,10 @@ class Materialiser:
         connection = self.warehouse.connection
         self._query_into(table, "fresh")
         columns = ", ".join(map(identifier, table.contract.columns))
-        compared = ", ".join(map(identifier, table.contract.compared_columns))
+        compared = ", ".join(_compared(table, column) for column in table.contract.compared_columns)
         is_first = self.warehouse.version(table.full_name) is None
         with self.warehouse.transaction():
-            self._create(table)
-            if is_first:
+            if self._create(table) or is_first:
                 changes, has_changed = [Change()], True
             else:
                 changes = self._differences(table, compared)
@@ -144,9 +148,10 @@ class Materialiser:
         day, changed_from, changed_to = _span(table)
         file = "any_value(source_file)" if "source_file" in table.contract.columns else "null::varchar"
         key = ", ".join(map(identifier, table.contract.key))
-        rows = self.warehouse.rows(
+        self.warehouse.connection.execute(
             f"""
-            with different as (
+            create or replace temp table different as
+            with rows as (
                 (select {compared} from fresh except all select {compared} from {table.relation})
                 union all
                 (select {compared} from {table.relation} except all select {compared} from fresh)
@@ -154,14 +159,27 @@ class Materialiser:
             files as (
                 select {key}, {file} as source_file from fresh group by {key}
             )
-            select {day}, {changed_from}, {changed_to}, files.source_file, count(distinct ({key}))
-            from different
+            select
+                {day} as changed_day,
+                {changed_from} as changed_from,
+                {changed_to} as changed_to,
+                files.source_file as changed_by,
+                ({key}) as changed_key
+            from rows
             left join files using ({key})
-            group by 1, 2, 3, 4
-            order by 1, 2, 3, 4
             """
         )
-        return [Change(*row) for row in rows]
+        counts = dict(
+            self.warehouse.rows("select changed_by, count(distinct changed_key) from different group by changed_by")
+        )
+        spans = self.warehouse.rows(
+            "select distinct changed_day, changed_from, changed_to, changed_by from different order by all"
+        )
+        # A file's count stands at its first span: a row whose end moved touches two.
+        return [
+            Change(day, changed_from, changed_to, file, counts.pop(file, 0))
+            for day, changed_from, changed_to, file in spans
+        ]
 
     def _build_days(
         self,
@@ -174,32 +192,35 @@ class Materialiser:
     ) -> Outcome:
         connection = self.warehouse.connection
         known = {row[0] for row in self.warehouse.rows("select distinct usage_date from core.cluster_days")}
+        partition = identifier(table.contract.partition or "")
+        stored: set[date] = set()
+        if self._describe(table.relation) is not None:
+            stored = {row[0] for row in self.warehouse.rows(f"select distinct {partition} from {table.relation}")}
+        gone = stored - known
         is_whole = any(change.usage_date is None and change.changed_from is None for change in changes)
         days = set(known) if is_whole else self._touched_days(changes, known, table.contract.look_back_days)
         if forced := forced_days & known:
             days |= forced
             reasons = [*reasons, "asked for"]
-        if not reasons and not days:
+        if gone:
+            reasons = [*reasons, f"{_count(len(gone), 'day')} no longer accounted for"]
+        if not reasons:
             return Outcome(table, self._row_count(table), checks=self.warehouse.stored_checks(table.full_name))
         listed = sorted(days)
-        connection.execute(f"create or replace temp table {DAYS} (usage_date date)")
-        if listed:
-            connection.executemany(f"insert into {DAYS} values (?)", [[day] for day in listed])
-        partition = identifier(table.contract.partition or "")
+        _list_days(connection, DAYS, listed)
+        _list_days(connection, "replaced_days", sorted(days | gone))
         columns = ", ".join(map(identifier, table.contract.columns))
         if listed:
             self._query_into(table, "fresh")
         with self.warehouse.transaction():
             self._create(table)
-            if is_whole:
-                connection.execute(f"delete from {table.relation}")
-            else:
-                connection.execute(f"delete from {table.relation} where {partition} in (select usage_date from {DAYS})")
+            kept = "" if is_whole else f" where {partition} in (select usage_date from replaced_days)"
+            connection.execute(f"delete from {table.relation}{kept}")
             if listed:
                 connection.execute(f"insert into {table.relation} select {columns} from fresh")
             row_count = self._row_count(table)
-            checks = self._run_checks(table) if listed or is_whole else self.warehouse.stored_checks(table.full_name)
-            changed = [Change()] if is_whole else [Change(usage_date=day) for day in listed]
+            checks = self._run_checks(table)
+            changed = [Change()] if is_whole else [Change(usage_date=day) for day in sorted(days | gone)]
             self.warehouse.record(
                 table.full_name,
                 table.code_hash,
@@ -251,7 +272,8 @@ class Materialiser:
         )
         return {row[0] for row in rows} & known
 
-    def _create(self, table: Table) -> None:
+    def _create(self, table: Table) -> bool:
+        """Makes the table as its contract has it; true where it did not exist so."""
         connection = self.warehouse.connection
         described = self._describe(table.relation)
         if described is not None and described != _declared(table):
@@ -259,10 +281,12 @@ class Materialiser:
             described = None
         if described is None:
             connection.execute(table.ddl(table.relation))
+        if described is None or self.warehouse.code_hash(table.full_name) != table.code_hash:
             connection.execute(f"comment on table {table.relation} is {literal(table.contract.description.strip())}")
             for name, meaning in table.columns.items():
                 told = meaning.description + (f" [{meaning.unit}]" if meaning.unit else "")
                 connection.execute(f"comment on column {table.relation}.{identifier(name)} is {literal(told)}")
+        return described is None
 
     def _describe(self, relation: str) -> list[tuple[str, str]] | None:
         database, schema, name = relation.split(".")
@@ -294,12 +318,32 @@ class Materialiser:
         return [check_contract(connection, table), *(check_sql(connection, check) for check in table.checks)]
 
 
+def _list_days(connection: duckdb.DuckDBPyConnection, relation: str, days: list[date]) -> None:
+    connection.execute(f"create or replace temp table {relation} (usage_date date)")
+    if days:
+        connection.executemany(f"insert into {relation} values (?)", [[day] for day in days])
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _compared(table: Table, column: str) -> str:
+    """A column as two versions of a row are compared by it: what accrues until as_of is no change of an open row."""
+    name = identifier(column)
+    if table.contract.interval and column in table.contract.accrues:
+        return f"case when {identifier(table.contract.interval[1])} is not null then {name} end as {name}"
+    return name
+
+
 def _span(table: Table) -> tuple[str, str, str]:
     """SQL for the day, or the beginning and end of the span of time, that a row of a table matters for."""
     if "usage_date" in table.contract.columns:
         return "usage_date", "null::timestamp", "null::timestamp"
     if table.contract.interval:
-        begin, end = map(identifier, table.contract.interval)
+        begins, end = table.contract.interval
+        begin = f"least({', '.join(map(identifier, [begins] if isinstance(begins, str) else begins))})"
+        end = identifier(end)
         return (
             "null::date",
             f"date_trunc('hour', coalesce({begin}, timestamp '1900-01-01'))",

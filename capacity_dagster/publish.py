@@ -80,9 +80,11 @@ def publish(materialiser: Materialiser, run_id: str) -> Publication:
     _refuse_unless_sound(materialiser)
     tables = [table for table in catalogue if table.is_published]
     state = {table.full_name: _state(warehouse, table) for table in tables}
+    content = publishable(materialiser)
     published = warehouse.site.published
     before = current(published)
     if before is not None and before.manifest["state"] == state and before.manifest["code_version"] == code_version():
+        warehouse.record_published(content)
         return before
     versions = published / VERSIONS
     versions.mkdir(parents=True, exist_ok=True)
@@ -119,8 +121,16 @@ def publish(materialiser: Materialiser, run_id: str) -> Publication:
     folder = versions / f"{number:06d}"
     scratch.rename(folder)
     _point(published / CURRENT, Path(VERSIONS) / folder.name)
+    warehouse.record_published(content)
     _prune(versions, warehouse.site.content.site.keep_versions, folder)
     return Publication(folder.resolve(), manifest, is_new=True)
+
+
+def publishable(materialiser: Materialiser) -> str:
+    """Names the content that a version made now would have; what was published last is kept in the warehouse."""
+    warehouse = materialiser.warehouse
+    states = {table.full_name: _state(warehouse, table) for table in materialiser.catalogue if table.is_published}
+    return json.dumps([states, code_version()], sort_keys=True)
 
 
 def code_version() -> str:
@@ -188,7 +198,7 @@ def _write_parquet(warehouse: Warehouse, table: Table, scratch: Path, before: Pu
         relative = path.relative_to(scratch).as_posix()
         kept = before and before.manifest["tables"].get(table.full_name, {}).get("files", {}).get(relative)
         if before and kept and changed is not None and day not in changed:
-            os.link(before.folder / relative, path)
+            _link_or_copy(before.folder / relative, path)
             told[relative] = kept
             continue
         where = f" where {identifier(partition)} = {literal(day)}" if partition else ""
@@ -319,8 +329,20 @@ def _remove_unfinished(versions: Path) -> None:
         shutil.rmtree(folder)
 
 
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without links, or one that has too many
+        shutil.copy2(source, target)
+
+
 def _make_durable(folder: Path) -> None:
-    for path in [folder / "capacity.duckdb", folder / MANIFEST, folder]:
+    """Makes a version's files read-only, and brings all of it to the disk before anything points to it."""
+    paths = sorted(folder.rglob("*"), reverse=True)
+    for path in paths:
+        if path.is_file():
+            path.chmod(0o444)
+    for path in [*paths, folder, folder.parent]:
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)

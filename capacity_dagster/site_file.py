@@ -65,6 +65,9 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 
 
+ClusterName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -123,7 +126,7 @@ class WorkloadClass(_Section):
 
 
 class Reconciliation(_Section):
-    """How far the scheduler's own totals may differ, unexplained, before a build is not published."""
+    """How far the scheduler's own totals may differ, unexplained, before a check warns."""
 
     tolerance_seconds: Annotated[int, Field(ge=0)] = 0
 
@@ -139,7 +142,7 @@ class SiteFile(_Section):
     """The whole of `site.toml`."""
 
     site: SiteSection
-    clusters: Annotated[dict[Name, Cluster], Field(min_length=1)]
+    clusters: Annotated[dict[ClusterName, Cluster], Field(min_length=1)]
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     accelerators: dict[Name, Accelerator] = {}
     pools: dict[Name, Pool] = {}

@@ -5,6 +5,7 @@ from typing import Any
 import duckdb
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from capacity_dagster.publish import current
 from capacity_dagster.site_file import Site
@@ -97,7 +98,8 @@ def _table(names: list[str], rows: list[list[Any]]) -> Table:
     for number, name in enumerate(names):
         table.add_column(name, justify="left" if number < 3 else "right", no_wrap=True)
     for row in rows:
-        table.add_row(*("all" if cell is None and not number else cell or "" for number, cell in enumerate(row)))
+        cells = ("all" if cell is None and not number else cell or "" for number, cell in enumerate(row))
+        table.add_row(*map(Text, cells))  # plain text: names that were delivered are no markup
     return table
 
 

@@ -29,7 +29,6 @@ from capacity_dagster.tables.checks import CheckOutcome
 log = logging.getLogger("capacity_dagster")
 
 STORAGE_VERSION = "v1.4.0"
-UNITS_PER_ACCELERATOR = 84_000
 WAIT_SECONDS = 0.2
 
 DATABASES = {"pipeline": ("raw", "core", SITE_SCHEMA, "landing"), "capacity": PUBLISHED_LAYERS}
@@ -50,6 +49,7 @@ create table if not exists {database}.state.changes (
 create table if not exists {database}.state.checks (
     table_name varchar, check_name varchar, is_blocking boolean, has_passed boolean, failed_rows bigint, result json
 );
+create table if not exists {database}.state.published (content varchar);
 """
 
 
@@ -241,6 +241,17 @@ class Warehouse:
                     for change in changes
                 ],
             )
+
+    def published_state(self) -> str | None:
+        """What was published last, as `record_published` was told."""
+        found = self.value("select content from capacity.state.published")
+        return None if found is None else str(found)
+
+    def record_published(self, content: str) -> None:
+        """Keeps what was published, after its version became current."""
+        with self.transaction() as connection:
+            connection.execute("delete from capacity.state.published")
+            connection.execute("insert into capacity.state.published values (?)", [content])
 
     def store_checks(self, table_name: str, checks: list[CheckOutcome]) -> None:
         """Keeps what the checks of a table found on its current state."""

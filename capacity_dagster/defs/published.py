@@ -21,7 +21,7 @@ PUBLISHED = dg.AssetKey(["published", "current"])
     owners=["team:capacity-engineering"],
     tags={"layer": "published"},
 )
-def published(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[None]:
+def published(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Publishes what passed its checks."""
     progress.started("published")
     publication = publish(warehouse.materialiser, context.run_id)

@@ -60,21 +60,27 @@ class WarehouseResource(DuckDBResource):
         return self._materialiser
 
     @property
+    def accounted_days(self) -> list[date]:
+        """The days that the site accounts for, in order."""
+        warehouse = self.materialiser.warehouse
+        if warehouse.version("core.cluster_days") is None:
+            return []
+        return [row[0] for row in warehouse.rows("select distinct usage_date from core.cluster_days order by 1")]
+
+    @property
     def forced_days(self) -> list[date]:
         """The days that the run was asked to rebuild, changed or not."""
         if not self.rebuild_from and not self.rebuild_to:
             return []
-        return [
-            row[0]
-            for row in self.materialiser.warehouse.rows(
-                "select distinct usage_date from core.cluster_days "
-                "where usage_date >= coalesce(?::date, usage_date) and usage_date <= coalesce(?::date, usage_date)",
-                [self.rebuild_from, self.rebuild_to],
-            )
-        ]
+        first = date.fromisoformat(self.rebuild_from) if self.rebuild_from else date.min
+        last = date.fromisoformat(self.rebuild_to) if self.rebuild_to else date.max
+        return [day for day in self.accounted_days if first <= day <= last]
 
 
 @dg.definitions
 def resources() -> dg.Definitions:
     """The warehouse of the site that is named by CAPACITY_SITE, or of the demo."""
-    return dg.Definitions(resources={"warehouse": WarehouseResource(database=str(site_path()))})
+    return dg.Definitions(
+        resources={"warehouse": WarehouseResource(database=str(site_path()))},
+        executor=dg.in_process_executor,  # whatever is launched from the UI, too: one writer, one process
+    )

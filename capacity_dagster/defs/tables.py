@@ -45,7 +45,7 @@ def table_asset(table: Table, catalogue: Catalogue) -> dg.AssetsDefinition:
         code_version=described["code_version"],
         metadata=described["metadata"],
     )
-    def build_table(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult[None]:
+    def build_table(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
         outcome = _build(context, warehouse, table, [])
         if table.is_raw:
             context.log_event(
@@ -73,20 +73,24 @@ def day_assets(catalogue: Catalogue) -> dg.AssetsDefinition:
         partitions_def=daily_partitions(),
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
-    def days(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.MaterializeResult[None]]:
+    def days(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.MaterializeResult]:
         asked = _days_of_run(context)
+        if beyond := sorted(set(asked) - set(warehouse.accounted_days)):
+            raise dg.Failure(
+                f"{beyond[0]} is not accounted for: expected days from the site's first_day to the newest as_of, "
+                f"which are {_first_and_last(warehouse.accounted_days)}"
+            )
         for table in tables:
             outcome = _build(context, warehouse, table, asked or warehouse.forced_days)
             result = _result(outcome)
-            if not asked:
-                for day in outcome.days:
-                    context.log_event(
-                        dg.AssetMaterialization(
-                            asset_key=key_of(table),
-                            partition=day.isoformat(),
-                            metadata={"why": "; ".join(outcome.reasons)},
-                        )
+            for day in sorted(set(outcome.days) - set(asked)):  # Dagster itself marks those that were asked for
+                context.log_event(
+                    dg.AssetMaterialization(
+                        asset_key=key_of(table),
+                        partition=day.isoformat(),
+                        metadata={"why": "; ".join(outcome.reasons)},
                     )
+                )
             yield result
 
     return days
@@ -105,7 +109,7 @@ def _build(
     return outcome
 
 
-def _result(outcome: Outcome) -> dg.MaterializeResult[None]:
+def _result(outcome: Outcome) -> dg.MaterializeResult:
     return dg.MaterializeResult(
         asset_key=key_of(outcome.table),
         metadata=outcome_metadata(outcome),
@@ -143,6 +147,10 @@ def _days_of_run(context: dg.AssetExecutionContext) -> list[date]:
     asked = context.partition_key_range
     first, last = date.fromisoformat(asked.start), date.fromisoformat(asked.end)
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+def _first_and_last(days: list[date]) -> str:
+    return f"{days[0]} to {days[-1]}" if days else "none yet: build the site first"
 
 
 @dg.definitions

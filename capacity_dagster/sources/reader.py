@@ -5,6 +5,7 @@ What belongs here: choosing how a file is read, running its SQL, writing the two
 
 import hashlib
 import json
+import os
 import re
 import tempfile
 from dataclasses import dataclass
@@ -264,7 +265,7 @@ def _without_title(
 
 def _copy(connection: duckdb.DuckDBPyConnection, sql: str, target: Path) -> None:
     """Writes Parquet under a temporary name first, so that a killed run leaves no half file."""
-    temporary = _made(target.parent) / f"{target.name}.tmp"
+    temporary = _made(target.parent) / f"{target.name}.{os.getpid()}.tmp"
     connection.execute(f"copy ({sql}) to {literal(temporary)} (format parquet, compression zstd)")
     temporary.replace(target)
 

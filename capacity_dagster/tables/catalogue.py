@@ -120,7 +120,7 @@ class Table:
         for part in (
             self.sql,
             self.contract.model_dump_json(),
-            *(f"{name}{column.type}" for name, column in self.columns.items()),
+            *(f"{name}{column.model_dump_json()}" for name, column in self.columns.items()),
             *self.formats.values(),
             *(check.sql for check in self.checks),
             shared_sql(),

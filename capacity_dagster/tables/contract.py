@@ -51,7 +51,9 @@ class Contract(_Model):
     Attributes:
         key: columns that identify a row.
         partition: the column of reporting days by which the table is rebuilt; None: it is rebuilt whole.
-        interval: the columns between which a row matters; a changed row re-opens every day in between.
+        interval: the columns between which a row matters; a changed row re-opens every day in between. Of several
+            beginnings the earliest counts.
+        accrues: columns that grow with as_of while the interval is open; that alone re-opens no day.
         provenance: columns that say where a row came from; a change in them alone changes no number.
         look_back_days: how many days before a day its rows are computed from: a changed day re-opens as many
             days after it.
@@ -63,7 +65,8 @@ class Contract(_Model):
     key: tuple[str, ...]
     columns: dict[str, Rules]
     partition: str | None = None
-    interval: tuple[str, str] | None = None
+    interval: tuple[str | tuple[str, ...], str] | None = None
+    accrues: tuple[str, ...] = ()
     provenance: tuple[str, ...] = ()
     look_back_days: Annotated[int, Field(ge=0)] = 0
     owner: str = "team:capacity-engineering"
@@ -94,7 +97,9 @@ class Contract(_Model):
 
     @model_validator(mode="after")
     def _named_columns_exist(self) -> "Contract":
-        named = {*self.key, *self.provenance, *(self.interval or ()), *([self.partition] if self.partition else [])}
+        begins, end = self.interval or ((), None)
+        named = {*self.key, *self.provenance, *self.accrues, *((begins,) if isinstance(begins, str) else begins)}
+        named |= {name for name in (self.partition, end) if name}
         if missing := named - set(self.columns):
             raise ValueError(
                 f"key, partition, interval and provenance name columns it does not have: {sorted(missing)}"

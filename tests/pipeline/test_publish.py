@@ -9,9 +9,10 @@ from typing import Any
 import duckdb
 import pytest
 
+from capacity_dagster.building import selection
 from capacity_dagster.materialise import Materialiser
 from capacity_dagster.publish import Publication, PublishRefused, current, publish
-from capacity_dagster.site_file import Site
+from capacity_dagster.site_file import Site, load_site
 from capacity_dagster.tables.catalogue import Catalogue
 from capacity_dagster.warehouse import Warehouse
 
@@ -179,3 +180,28 @@ def test_parquet_and_database_hold_the_same(demo_site: Site, catalogue: Catalogu
                         f"select count(*) from (select * from {one} except all select * from {other})", [files]
                     ).fetchall()
                     assert rows == [(0,)], table.full_name
+
+
+def test_what_was_built_and_never_published_is_published_by_the_next_build(
+    demo_site: Site, catalogue: Catalogue
+) -> None:
+    built_and_published(demo_site, catalogue)
+    rename_team(demo_site, "team-late")
+    warehouse = Warehouse(demo_site)
+    with warehouse.write("a test"):
+        materialiser = Materialiser(warehouse, catalogue)
+        for table in catalogue:
+            materialiser.bring_up_to_date(table)
+    with warehouse.write("a test"):
+        assert selection(Materialiser(warehouse, catalogue), is_forced=False) == ["published.current"]
+    built_and_published(demo_site, catalogue)
+    with warehouse.write("a test"):
+        assert selection(Materialiser(warehouse, catalogue), is_forced=False) == []
+
+
+def test_days_before_a_later_first_day_are_gone(demo_site: Site, catalogue: Catalogue) -> None:
+    built_and_published(demo_site, catalogue)
+    demo_site.path.write_text(demo_site.path.read_text().replace("2026-11-21", "2026-11-22"))
+    published = built_and_published(load_site(demo_site.path), catalogue)
+    for name in ("mart.capacity_ledger_hourly", "mart.cost_daily", "report.fleet_efficiency_daily"):
+        assert published.manifest["tables"][name]["rows"] == 0, name

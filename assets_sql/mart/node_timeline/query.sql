@@ -84,11 +84,11 @@ intervals as (
     inner join models on reservations.cluster = models.cluster and reservations.node = models.node
     where reservations.takes_whole_node
     union all
-    -- A reservation that names accelerators on a node with several models names the first of them.
+    -- A reservation that names accelerators on a node with several models names the first of those there at its start.
     select
         reservations.cluster,
         reservations.node,
-        min(models.accelerator_model),
+        min(capacity.accelerator_model),
         reservations.starts_at,
         reservations.ends_at,
         0,
@@ -99,7 +99,12 @@ intervals as (
         0,
         max(reservations.reserved_units)
     from core.reservations as reservations
-    inner join models on reservations.cluster = models.cluster and reservations.node = models.node
+    inner join core.node_capacity as capacity
+        on reservations.cluster = capacity.cluster
+        and reservations.node = capacity.node
+        and reservations.starts_at >= capacity.valid_from_at
+        and reservations.starts_at < capacity.valid_to_at
+        and capacity.installed_units > 0
     where reservations.reserved_units > 0
     group by
         reservations.cluster,

@@ -64,16 +64,6 @@ priced as (
     group by windows.usage_date, charges.cluster, charges.pool, charges.accelerator_model
 ),
 
-components as (
-    select distinct
-        cluster,
-        pool,
-        cost_component,
-        currency
-    from core.charges
-    where accelerator_model is null
-),
-
 billed as (
     select
         in_service.usage_date,
@@ -86,7 +76,8 @@ billed as (
             greatest(charges.starts_at, in_service.first_at), least(charges.ends_at, in_service.last_at)
         )) end) as bigint) as billed_seconds
     from in_service
-    inner join components on in_service.cluster = components.cluster and in_service.pool = components.pool
+    inner join core.cost_components as components
+        on in_service.cluster = components.cluster and in_service.pool = components.pool
     left join core.charges as charges
         on components.cluster = charges.cluster
         and components.pool = charges.pool
