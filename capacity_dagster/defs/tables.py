@@ -1,7 +1,7 @@
 """One asset for each table of `assets_sql`, with its checks."""
 
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 import dagster as dg
@@ -10,7 +10,6 @@ from capacity_dagster import progress
 from capacity_dagster.defs.metadata import check_result, definition_metadata, delivery_metadata, outcome_metadata
 from capacity_dagster.defs.resources import WarehouseResource
 from capacity_dagster.outcome import Outcome
-from capacity_dagster.site_file import load_site
 from capacity_dagster.tables.catalogue import Catalogue, Table, load_catalogue
 from capacity_dagster.tables.checks import planned_checks
 
@@ -20,12 +19,8 @@ def key_of(table: Table) -> dg.AssetKey:
     return dg.AssetKey([table.layer, table.name])
 
 
-def daily_partitions() -> dg.DailyPartitionsDefinition:
-    """The site's reporting days, from the first that it accounts for to today."""
-    site = load_site().content.site
-    return dg.DailyPartitionsDefinition(
-        start_date=site.first_day.isoformat(), timezone=site.reporting_time_zone, end_offset=1
-    )
+DAYS = dg.DynamicPartitionsDefinition(name="usage_date")
+"""The reporting days that a site accounts for: exactly those that `core.cluster_days` has."""
 
 
 def table_asset(table: Table, catalogue: Catalogue) -> dg.AssetsDefinition:
@@ -70,16 +65,12 @@ def day_assets(catalogue: Catalogue) -> dg.AssetsDefinition:
         name="days",
         specs=[dg.AssetSpec(key_of(table), skippable=True, **_described(table, catalogue)) for table in tables],
         check_specs=[spec for table in tables for spec in _check_specs(table)],
-        partitions_def=daily_partitions(),
+        partitions_def=DAYS,
         backfill_policy=dg.BackfillPolicy.single_run(),
     )
     def days(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> Iterator[dg.MaterializeResult]:
         asked = _days_of_run(context)
-        if beyond := sorted(set(asked) - set(warehouse.accounted_days)):
-            raise dg.Failure(
-                f"{beyond[0]} is not accounted for: expected days from the site's first_day to the newest as_of, "
-                f"which are {_first_and_last(warehouse.accounted_days)}"
-            )
+        _register_days(context, warehouse.accounted_days)
         for table in tables:
             outcome = _build(context, warehouse, table, asked or warehouse.forced_days)
             result = _result(outcome)
@@ -144,13 +135,17 @@ def _days_of_run(context: dg.AssetExecutionContext) -> list[date]:
     """The days that a run from the UI asks for; empty where it names none."""
     if not context.has_partition_key_range and not context.has_partition_key:
         return []
-    asked = context.partition_key_range
-    first, last = date.fromisoformat(asked.start), date.fromisoformat(asked.end)
-    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+    return [date.fromisoformat(key) for key in context.partition_keys]
 
 
-def _first_and_last(days: list[date]) -> str:
-    return f"{days[0]} to {days[-1]}" if days else "none yet: build the site first"
+def _register_days(context: dg.AssetExecutionContext, days: list[date]) -> None:
+    """Makes the partitions that the UI shows those that are accounted for."""
+    known = set(context.instance.get_dynamic_partitions(str(DAYS.name)))
+    accounted = {day.isoformat() for day in days}
+    if new := sorted(accounted - known):
+        context.instance.add_dynamic_partitions(str(DAYS.name), new)
+    for gone in sorted(known - accounted):
+        context.instance.delete_dynamic_partition(str(DAYS.name), gone)
 
 
 @dg.definitions
