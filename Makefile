@@ -34,7 +34,7 @@ demo: $(VENV)/.installed
 ui: $(VENV)/.installed
 	@$(BIN)/capacity demo --dir $(DEMO) > /dev/null
 	@echo "Dagster UI: http://localhost:3000 (stop it with Ctrl-C)"
-	@DAGSTER_HOME="$(CURDIR)/$(DEMO)/work/dagster_home" CAPACITY_SITE="$(CURDIR)/$(DEMO)/site.toml" \
+	@VIRTUAL_ENV="$(CURDIR)/$(VENV)" DAGSTER_HOME="$(CURDIR)/$(DEMO)/work/dagster_home" CAPACITY_SITE="$(CURDIR)/$(DEMO)/site.toml" \
 		$(BIN)/dg dev --port 3000 --log-level warning
 
 test: $(VENV)/.installed
