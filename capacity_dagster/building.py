@@ -3,7 +3,6 @@
 What belongs here: choosing what to run, running it, the summary. What does not: what a table needs (`materialise`).
 """
 
-import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -19,10 +18,11 @@ from capacity_dagster.materialise import Materialiser
 from capacity_dagster.outcome import Outcome
 from capacity_dagster.publish import Publication, current, failed_checks, publishable
 from capacity_dagster.site_file import SITE_VARIABLE, Site
-from capacity_dagster.sources.landing import scan
+from capacity_dagster.sources.landing import Delivery, scan
 from capacity_dagster.sources.reader import CheckedLoad, Reader
 from capacity_dagster.tables.catalogue import load_catalogue
 from capacity_dagster.warehouse import Warehouse
+from capacity_dagster.wording import counted
 
 SHOWN_FILES = 8
 DAGSTER_YAML = """\
@@ -120,10 +120,10 @@ def build_site(
     """
     prepare_dagster_home(site)
     tell("looking for what is new")
-    scan(site, progress=tell)
+    deliveries = scan(site, progress=tell)
     with Warehouse(site, as_of).write("looking for what is new") as warehouse:
         materialiser = Materialiser(warehouse, load_catalogue())
-        selected = selection(materialiser, is_forced=bool(first or last))
+        selected = selection(materialiser, deliveries, is_forced=bool(first or last))
         if not selected:
             return _nothing_new(warehouse, site)
     heard = _run(site, selected, as_of, first, last, tell)
@@ -139,10 +139,10 @@ def build_site(
     )
 
 
-def selection(materialiser: Materialiser, is_forced: bool) -> list[str]:
+def selection(materialiser: Materialiser, deliveries: list[Delivery], is_forced: bool) -> list[str]:
     """The tables to run: those whose deliveries or inputs changed, and all after them."""
     catalogue = materialiser.catalogue
-    stale = set(materialiser.stale_tables()) | set(stale_deliveries(materialiser.warehouse, catalogue))
+    stale = set(materialiser.stale_tables()) | set(stale_deliveries(materialiser.warehouse, catalogue, deliveries))
     by_day = {table.full_name for table in catalogue if table.contract.partition}
     if is_forced or by_day.intersection(catalogue.downstream_of(stale)):
         stale |= by_day  # one step builds them all
@@ -177,8 +177,7 @@ def _run(
     from capacity_dagster import progress
     from capacity_dagster.definitions import defs as loaded_definitions
 
-    definitions = loaded_definitions() if callable(loaded_definitions) else loaded_definitions
-    job = definitions.resolve_job_def("build")
+    job = loaded_definitions().resolve_job_def("build")
     heard = _Heard(tell, len(selected))
     settings = {
         "database": str(site.path),
@@ -223,32 +222,23 @@ def _failures(warehouse: Warehouse) -> tuple[list[str], list[str]]:
     """(unusable deliveries, failing blocking checks), in words."""
     problems: list[str] = []
     failures: list[str] = []
-    for table, check, failed, result in failed_checks(warehouse):
-        outcome = json.loads(result)
-        if check == "deliveries_are_readable":
-            problems.extend(row["problem"] for row in outcome["sample"])
+    for table, check in failed_checks(warehouse):
+        if check.name == "deliveries_are_readable":
+            problems.extend(row["problem"] for row in check.sample)
             continue
-        sample = outcome["sample"][0] if outcome["sample"] else ""
+        sample = check.sample[0] if check.sample else ""
         failures.append(
-            f"{table}: blocking check '{check}' fails on {failed:,} row{'s' if failed != 1 else ''}; "
-            f"the published copy stays as it was. {outcome['description']} First row: {sample}"
+            f"{table}: blocking check '{check.name}' fails on {counted(check.failed_rows, 'row')}; "
+            f"the published copy stays as it was. {check.description} First row: {sample}"
         )
     return problems, failures
 
 
 def _warnings(warehouse: Warehouse, built: set[str]) -> list[str]:
-    rows = [
-        row
-        for database in ("pipeline", "capacity")
-        for row in warehouse.rows(
-            "select table_name, check_name, failed_rows, result::varchar "
-            f"from {database}.state.checks where not is_blocking and not has_passed order by 1, 2"
-        )
-    ]
     return [
-        f"{table}: {check} warns about {failed:,} row{'s' if failed != 1 else ''}. {json.loads(result)['description']}"
-        for table, check, failed, result in rows
-        if table in built
+        f"{table}: {check.name} warns about {counted(check.failed_rows, 'row')}. {check.description}"
+        for table, check in warehouse.all_checks()
+        if table in built and not check.is_blocking and not check.has_passed
     ]
 
 
@@ -262,7 +252,7 @@ def _told(outcomes: list[Outcome]) -> str:
             for change in outcome.changes:
                 if change.source_file:
                     by_file[change.source_file] = by_file.get(change.source_file, 0) + change.changed_rows
-    reasons = [f"{file} changed {rows:,} row{'s' if rows != 1 else ''}" for file, rows in sorted(by_file.items())]
+    reasons = [f"{file} changed {counted(rows, 'row')}" for file, rows in sorted(by_file.items())]
     files = [reason for outcome in worked if outcome.table.is_raw and outcome.deliveries for reason in outcome.reasons]
     if len(files) > SHOWN_FILES and all(reason.endswith(" is new") for reason in files):
         reasons = [f"{len(files)} new files"]
@@ -276,4 +266,4 @@ def _told(outcomes: list[Outcome]) -> str:
     )
     if not worked:
         return "nothing new was built"
-    return f"{len(days)} day{'s' if len(days) != 1 else ''} rebuilt{span}: {shown}"
+    return f"{counted(len(days), 'day')} rebuilt{span}: {shown}"

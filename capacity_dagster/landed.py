@@ -4,6 +4,7 @@ What belongs here: which deliveries a raw table stands for, and its checks. What
 """
 
 import time
+from typing import Any
 
 from capacity_dagster.errors import SourceError
 from capacity_dagster.outcome import Outcome
@@ -15,27 +16,19 @@ from capacity_dagster.tables.quoting import identifier, literal
 from capacity_dagster.warehouse import Change, Warehouse, naive
 
 
-def stale_deliveries(warehouse: Warehouse, catalogue: Catalogue) -> list[str]:
-    """Names of the raw tables whose deliveries are not those that they were read from."""
+def stale_deliveries(warehouse: Warehouse, catalogue: Catalogue, deliveries: list[Delivery]) -> list[str]:
+    """Names of the raw tables that were read from other deliveries than these, which the landing has now."""
     stale = []
     for table in catalogue.of_layer("raw"):
         reader = Reader(warehouse.site, table)
-        try:
-            now = {
-                (reader.load_id(delivery), delivery.path, naive(delivery.collected_at))
-                for delivery in scan(warehouse.site, table.name)
-            }
-        except SourceError:
-            stale.append(table.full_name)
-            continue
-        known = set(
-            warehouse.rows(
-                "select load_id, source_file, collected_at from landing.deliveries where source_kind = ?",
-                [table.name],
-            )
-        )
+        now = {
+            (reader.load_id(delivery), delivery.path, naive(delivery.collected_at))
+            for delivery in deliveries
+            if delivery.kind == table.name
+        }
         code_hash = warehouse.code_hash(table.full_name) or ""
-        if _points_elsewhere(warehouse, table) or now != known or not code_hash.startswith(_read_with(table, [])):
+        is_known = now == _recorded_loads(warehouse, table) and code_hash.startswith(_read_with(table, []))
+        if not is_known or _points_elsewhere(warehouse, table):
             stale.append(table.full_name)
     return stale
 
@@ -57,22 +50,16 @@ def bring_landed_up_to_date(warehouse: Warehouse, table: Table) -> Outcome:
             loads.append(reader.read(connection, delivery))
         except SourceError as error:
             problems.append(str(error))
-    before = {
-        (row[0], row[1], row[2]): row[3]
-        for row in warehouse.rows(
-            "select load_id, source_file, collected_at, accepted_rows from landing.deliveries where source_kind = ?",
-            [table.name],
-        )
-    }
-    after = {(load.load_id, load.delivery.path, naive(load.delivery.collected_at)): load for load in loads}
+    before = _recorded_loads(warehouse, table)
+    after = {(load.load_id, load.delivery.path, naive(load.delivery.collected_at)) for load in loads}
     code_hash = _read_with(table, problems)
-    is_stale = before.keys() != after.keys() or warehouse.code_hash(table.full_name) != code_hash
+    is_stale = before != after or warehouse.code_hash(table.full_name) != code_hash
     if not is_stale:
         if _points_elsewhere(warehouse, table):
             connection.execute(_raw_view(table, loads))
         return Outcome(
             table,
-            _row_count(warehouse, table),
+            warehouse.row_count(table.relation),
             checks=warehouse.stored_checks(table.full_name),
             deliveries=loads,
             problems=problems,
@@ -84,7 +71,7 @@ def bring_landed_up_to_date(warehouse: Warehouse, table: Table) -> Outcome:
             f"create or replace view pipeline.raw.{table.name}__rejected as select * exclude (source_kind) "
             f"from pipeline.landing.rejected where source_kind = {literal(table.name)}"
         )
-        row_count = _row_count(warehouse, table)
+        row_count = warehouse.row_count(table.relation)
         reasons = _told_files({(key[1], key[0]) for key in before}, {(key[1], key[0]) for key in after})
         reasons += [f"{len(problems)} of {table.name} cannot be used"] if problems else []
         reasons = reasons or ["its definition changed" if loads else "nothing is delivered"]
@@ -116,6 +103,15 @@ def _points_elsewhere(warehouse: Warehouse, table: Table) -> bool:
     return "read_parquet" in str(sql) and str(warehouse.site.work) not in str(sql).replace("''", "'")
 
 
+def _recorded_loads(warehouse: Warehouse, table: Table) -> set[tuple[Any, ...]]:
+    """(load, file, collection time) of each delivery that the table was read from."""
+    return set(
+        warehouse.rows(
+            "select load_id, source_file, collected_at from landing.deliveries where source_kind = ?", [table.name]
+        )
+    )
+
+
 def _record_loads(warehouse: Warehouse, table: Table, loads: list[Load]) -> None:
     connection = warehouse.connection
     for relation in LANDING_TABLES:
@@ -143,10 +139,6 @@ def _record_loads(warehouse: Warehouse, table: Table, loads: list[Load]) -> None
             "record_at, accelerator_seconds from read_parquet(?)",
             [table.name, load_id, load.delivery.path, load.delivery.source.cluster, str(load.rejected)],
         )
-
-
-def _row_count(warehouse: Warehouse, table: Table) -> int:
-    return int(warehouse.value(f"select count(*) from {table.relation}"))
 
 
 def _check_loads(warehouse: Warehouse, table: Table, problems: list[str]) -> list[CheckOutcome]:

@@ -21,6 +21,7 @@ from capacity_dagster.tables.catalogue import DAYS, Catalogue, Table
 from capacity_dagster.tables.checks import CheckOutcome, check_contract, check_sql
 from capacity_dagster.tables.quoting import identifier, literal
 from capacity_dagster.warehouse import Change, Version, Warehouse
+from capacity_dagster.wording import counted
 
 FOREVER = "timestamp '9999-01-01'"
 
@@ -37,7 +38,7 @@ class Materialiser:
         """Builds what is stale of a table and checks it; what is up to date is left alone.
 
         Args:
-            forced_days: days to rebuild even if nothing changed.
+            forced_days: days to rebuild even if nothing changed, of a table that is rebuilt by day.
 
         Raises:
             ContractError: the query's columns are not those of the contract.
@@ -49,9 +50,9 @@ class Materialiser:
         reasons, changes = self._stale(table, inputs)
         if table.contract.partition:
             return self._build_days(table, inputs, reasons, changes, set(forced_days), started)
-        if not reasons and not set(forced_days):
-            return Outcome(table, self._row_count(table), checks=self.warehouse.stored_checks(table.full_name))
-        return self._build_whole(table, inputs, reasons or ["asked for"], started)
+        if not reasons:
+            return self._left_alone(table)
+        return self._build_whole(table, inputs, reasons, started)
 
     # What is stale.
 
@@ -105,7 +106,7 @@ class Materialiser:
 
     def _build_whole(self, table: Table, inputs: dict[str, Version], reasons: list[str], started: float) -> Outcome:
         connection = self.warehouse.connection
-        self._query_into(table, "fresh")
+        self._query_into_fresh(table)
         columns = ", ".join(map(identifier, table.contract.columns))
         compared = ", ".join(_compared(table, column) for column in table.contract.compared_columns)
         is_first = self.warehouse.version(table.full_name) is None
@@ -121,19 +122,7 @@ class Materialiser:
             if has_changed:
                 connection.execute(f"delete from {table.relation}")
                 connection.execute(f"insert into {table.relation} select {columns} from fresh")
-            row_count = self._row_count(table)
-            checks = self._run_checks(table)
-            self.warehouse.record(
-                table.full_name,
-                table.code_hash,
-                inputs,
-                row_count,
-                changes,
-                has_changed,
-                time.process_time() - started,
-            )
-            self.warehouse.store_checks(table.full_name, checks)
-        connection.execute("drop table if exists fresh")
+            row_count, checks = self._conclude(table, inputs, changes, has_changed, started)
         return Outcome(
             table,
             row_count,
@@ -203,35 +192,23 @@ class Materialiser:
             days |= forced
             reasons = [*reasons, "asked for"]
         if gone:
-            reasons = [*reasons, f"{_count(len(gone), 'day')} no longer accounted for"]
+            reasons = [*reasons, f"{counted(len(gone), 'day')} no longer accounted for"]
         if not reasons:
-            return Outcome(table, self._row_count(table), checks=self.warehouse.stored_checks(table.full_name))
+            return self._left_alone(table)
         listed = sorted(days)
         _list_days(connection, DAYS, listed)
         _list_days(connection, "replaced_days", sorted(days | gone))
         columns = ", ".join(map(identifier, table.contract.columns))
         if listed:
-            self._query_into(table, "fresh")
+            self._query_into_fresh(table)
         with self.warehouse.transaction():
             self._create(table)
             kept = "" if is_whole else f" where {partition} in (select usage_date from replaced_days)"
             connection.execute(f"delete from {table.relation}{kept}")
             if listed:
                 connection.execute(f"insert into {table.relation} select {columns} from fresh")
-            row_count = self._row_count(table)
-            checks = self._run_checks(table)
             changed = [Change()] if is_whole else [Change(usage_date=day) for day in sorted(days | gone)]
-            self.warehouse.record(
-                table.full_name,
-                table.code_hash,
-                inputs,
-                row_count,
-                changed,
-                bool(changed),
-                time.process_time() - started,
-            )
-            self.warehouse.store_checks(table.full_name, checks)
-        connection.execute("drop table if exists fresh")
+            row_count, checks = self._conclude(table, inputs, changed, bool(changed), started)
         return Outcome(
             table,
             row_count,
@@ -297,35 +274,40 @@ class Materialiser:
         )
         return rows or None
 
-    def _query_into(self, table: Table, name: str) -> None:
-        """Runs a table's query into a temporary table; its columns must be the contract's, in order and type."""
+    def _query_into_fresh(self, table: Table) -> None:
+        """Runs a table's query into the temporary table `fresh`; its columns must be the contract's, in order."""
         found = [(row[0], row[1]) for row in self.warehouse.rows(f"describe {table.sql}")]
         declared = _declared(table)
         if found != declared:
             wrong = [f"{a} is {b}, expected {c}" for a, b, c in _mismatches(found, declared)]
             raise ContractError(f"{table.path}: the query's columns are not the contract's: {'; '.join(wrong)}")
-        self.warehouse.connection.execute(f"create or replace temp table {name} as {table.sql}")
+        self.warehouse.connection.execute(f"create or replace temp table fresh as {table.sql}")
 
-    def _row_count(self, table: Table) -> int:
-        if self._describe(table.relation) is None:
-            return 0
-        return int(self.warehouse.value(f"select count(*) from {table.relation}"))
+    def _left_alone(self, table: Table) -> Outcome:
+        return Outcome(
+            table,
+            self.warehouse.row_count(table.relation),
+            checks=self.warehouse.stored_checks(table.full_name),
+        )
 
-    # Checks.
-
-    def _run_checks(self, table: Table) -> list[CheckOutcome]:
+    def _conclude(
+        self, table: Table, inputs: dict[str, Version], changes: list[Change], has_changed: bool, started: float
+    ) -> tuple[int, list[CheckOutcome]]:
+        """Checks a table's new rows and records its state, inside the transaction that wrote them."""
         connection = self.warehouse.connection
-        return [check_contract(connection, table), *(check_sql(connection, check) for check in table.checks)]
+        connection.execute("drop table if exists fresh")
+        row_count = self.warehouse.row_count(table.relation)
+        checks = [check_contract(connection, table), *(check_sql(connection, check) for check in table.checks)]
+        cpu_seconds = time.process_time() - started
+        self.warehouse.record(table.full_name, table.code_hash, inputs, row_count, changes, has_changed, cpu_seconds)
+        self.warehouse.store_checks(table.full_name, checks)
+        return row_count, checks
 
 
 def _list_days(connection: duckdb.DuckDBPyConnection, relation: str, days: list[date]) -> None:
     connection.execute(f"create or replace temp table {relation} (usage_date date)")
     if days:
         connection.executemany(f"insert into {relation} values (?)", [[day] for day in days])
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _compared(table: Table, column: str) -> str:
@@ -372,12 +354,12 @@ def _told(name: str, changes: list[Change]) -> list[str]:
         if change.usage_date:
             days.add(change.usage_date)
     told = [
-        f"{file} changed {count:,} row{'s' if count != 1 else ''} of {name}"
+        f"{file} changed {counted(count, 'row')} of {name}"
         for file, count in sorted(by_file.items(), key=lambda item: str(item[0]))
         if file
     ]
     if told:
         return told
     if days:
-        return [f"{name} was rebuilt for {len(days)} day{'s' if len(days) != 1 else ''}"]
+        return [f"{name} was rebuilt for {counted(len(days), 'day')}"]
     return [f"{name} changed"]

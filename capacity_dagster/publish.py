@@ -11,6 +11,7 @@ import os
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ import duckdb
 
 from capacity_dagster.errors import CapacityError
 from capacity_dagster.materialise import Materialiser
-from capacity_dagster.tables.catalogue import Catalogue, Table, assets_folder
+from capacity_dagster.tables.catalogue import Catalogue, Table, assets_folder, load_catalogue
+from capacity_dagster.tables.checks import CheckOutcome
 from capacity_dagster.tables.quoting import identifier, literal
 from capacity_dagster.warehouse import Warehouse
+from capacity_dagster.wording import counted
 
 CURRENT = "current"
 VERSIONS = "versions"
@@ -48,16 +51,9 @@ class Publication:
     is_new: bool
 
 
-def failed_checks(warehouse: Warehouse) -> list[tuple[str, str, int, str]]:
-    """(table, check, failed rows, result as JSON) of each blocking check that has not passed on its current state."""
-    return [
-        row
-        for database in ("pipeline", "capacity")
-        for row in warehouse.rows(
-            "select table_name, check_name, failed_rows, result::varchar "
-            f"from {database}.state.checks where is_blocking and not has_passed order by table_name, check_name"
-        )
-    ]
+def failed_checks(warehouse: Warehouse) -> list[tuple[str, CheckOutcome]]:
+    """The blocking checks that have not passed on the current state of their table, with its name."""
+    return [(name, check) for name, check in warehouse.all_checks() if check.is_blocking and not check.has_passed]
 
 
 def current(published: Path) -> Publication | None:
@@ -79,7 +75,7 @@ def publish(materialiser: Materialiser, run_id: str) -> Publication:
     warehouse, catalogue = materialiser.warehouse, materialiser.catalogue
     _refuse_unless_sound(materialiser)
     tables = [table for table in catalogue if table.is_published]
-    state = {table.full_name: _state(warehouse, table) for table in tables}
+    state = _states(materialiser)
     content = publishable(materialiser)
     published = warehouse.site.published
     before = current(published)
@@ -128,15 +124,12 @@ def publish(materialiser: Materialiser, run_id: str) -> Publication:
 
 def publishable(materialiser: Materialiser) -> str:
     """Names the content that a version made now would have; what was published last is kept in the warehouse."""
-    warehouse = materialiser.warehouse
-    states = {table.full_name: _state(warehouse, table) for table in materialiser.catalogue if table.is_published}
-    return json.dumps([states, code_version()], sort_keys=True)
+    return json.dumps([_states(materialiser), code_version()], sort_keys=True)
 
 
+@cache
 def code_version() -> str:
     """The version of the package, and a digest of its SQL and contracts."""
-    from capacity_dagster.tables.catalogue import load_catalogue
-
     digest = hashlib.sha256("".join(table.code_hash for table in load_catalogue()).encode())
     for file in sorted((assets_folder() / "published").rglob("*.sql")):
         digest.update(file.read_bytes())
@@ -166,8 +159,8 @@ def trust_line(warehouse: Warehouse) -> str:
 def _refuse_unless_sound(materialiser: Materialiser) -> None:
     warehouse = materialiser.warehouse
     problems = [
-        f"{table}: blocking check '{check}' fails on {failed:,} row{'s' if failed != 1 else ''}"
-        for table, check, failed, _ in failed_checks(warehouse)
+        f"{table}: blocking check '{check.name}' fails on {counted(check.failed_rows, 'row')}"
+        for table, check in failed_checks(warehouse)
     ]
     for table in materialiser.catalogue:
         if warehouse.version(table.full_name) is None:
@@ -178,9 +171,14 @@ def _refuse_unless_sound(materialiser: Materialiser) -> None:
         raise PublishRefused("nothing is published:\n" + "\n".join(f"  {problem}" for problem in problems))
 
 
-def _state(warehouse: Warehouse, table: Table) -> str:
-    version = warehouse.version(table.full_name)
-    return "" if version is None else f"{version.file_id} {version.number}"
+def _states(materialiser: Materialiser) -> dict[str, str]:
+    """Which content each published table has now."""
+    versions = {
+        table.full_name: materialiser.warehouse.version(table.full_name)
+        for table in materialiser.catalogue
+        if table.is_published
+    }
+    return {name: f"{version.file_id} {version.number}" if version else "" for name, version in versions.items()}
 
 
 def _write_parquet(warehouse: Warehouse, table: Table, scratch: Path, before: Publication | None) -> dict[str, Any]:
@@ -205,7 +203,6 @@ def _write_parquet(warehouse: Warehouse, table: Table, scratch: Path, before: Pu
         columns = ", ".join(map(identifier, table.contract.columns))
         key = ", ".join(map(identifier, table.contract.key))
         rows = _write_sorted(warehouse, f"select {columns} from {table.relation}{where} order by {key}", path)
-        path.chmod(0o444)
         with path.open("rb") as stream:
             told[relative] = {"rows": rows, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
     return {
@@ -267,17 +264,18 @@ def _write_database(warehouse: Warehouse, target: Path) -> None:
         connection.execute("checkpoint")
     finally:
         connection.close()
-    target.chmod(0o444)
 
 
 def _check_results(warehouse: Warehouse) -> list[dict[str, Any]]:
     return [
-        {"table": table, "check": check, "blocking": blocking, "passed": passed, "failed_rows": failed}
-        for database in ("pipeline", "capacity")
-        for table, check, blocking, passed, failed in warehouse.rows(
-            "select table_name, check_name, is_blocking, has_passed, failed_rows "
-            f"from {database}.state.checks order by table_name, check_name"
-        )
+        {
+            "table": table,
+            "check": check.name,
+            "blocking": check.is_blocking,
+            "passed": check.has_passed,
+            "failed_rows": check.failed_rows,
+        }
+        for table, check in warehouse.all_checks()
     ]
 
 

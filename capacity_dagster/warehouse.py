@@ -161,6 +161,10 @@ class Warehouse:
         rows = self.rows(sql, parameters)
         return rows[0][0] if rows else None
 
+    def row_count(self, relation: str) -> int:
+        """The rows of a table or view, named with its database."""
+        return int(self.value(f"select count(*) from {relation}"))
+
     # The state of tables.
 
     def version(self, table_name: str) -> Version | None:
@@ -276,6 +280,16 @@ class Warehouse:
         database = database_of(table_name)
         rows = self.rows(f"select result from {database}.state.checks where table_name = ?", [table_name])
         return [CheckOutcome.from_json(row[0]) for row in rows]
+
+    def all_checks(self) -> list[tuple[str, CheckOutcome]]:
+        """What the checks of every table found on its current state, with the table's name."""
+        return [
+            (name, CheckOutcome.from_json(result))
+            for database in DATABASES
+            for name, result in self.rows(
+                f"select table_name, result from {database}.state.checks order by table_name, check_name"
+            )
+        ]
 
 
 def naive(instant: Any) -> Any:

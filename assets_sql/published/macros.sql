@@ -43,16 +43,16 @@ create or replace macro report.cost_rate(cost, unit_seconds) as
 create or replace macro report.whole_sum(amount) as
     case when count(amount) = count(*) then sum(amount) end;
 
--- One row per period, cluster, pool and accelerator model: where every installed accelerator-hour went.
-create or replace macro report.efficiency(grain) as table
+-- Where every installed accelerator-hour went, by period and cluster; by pool and model too, or all of them together.
+create or replace macro report.grouped_efficiency(grain, by_pool) as table
     with sums as (
         select
             report.period_start(
                 grain, usage_date, (select min(earliest.usage_date) from report.fleet_efficiency_daily as earliest)
             ) as period_date,
             cluster,
-            pool,
-            accelerator_model,
+            case when by_pool then pool end as pool,
+            case when by_pool then accelerator_model end as accelerator_model,
             count(distinct usage_date) as days_counted,
             bool_or(is_partial) as is_partial,
             sum(installed_unit_seconds) as installed_unit_seconds,
@@ -69,7 +69,7 @@ create or replace macro report.efficiency(grain) as table
             report.whole_sum(stranded_hours) as stranded_hours,
             report.whole_sum(productive_hours) as productive_hours
         from report.fleet_efficiency_daily
-        group by period_date, cluster, pool, accelerator_model
+        group by period_date, cluster, case when by_pool then pool end, case when by_pool then accelerator_model end
     )
 
     select
@@ -100,54 +100,14 @@ create or replace macro report.efficiency(grain) as table
     from sums
     order by period_date, cluster, pool, accelerator_model;
 
+-- One row per period, cluster, pool and accelerator model.
+create or replace macro report.efficiency(grain) as table
+    select * from report.grouped_efficiency(grain, true);
+
 -- One row per period and cluster: the whole fleet, every pool and model together.
 create or replace macro report.fleet(grain) as table
-    with sums as (
-        select
-            report.period_start(
-                grain, usage_date, (select min(earliest.usage_date) from report.fleet_efficiency_daily as earliest)
-            ) as period_date,
-            cluster,
-            count(distinct usage_date) as days_counted,
-            bool_or(is_partial) as is_partial,
-            sum(installed_unit_seconds) as installed_unit_seconds,
-            sum(available_unit_seconds) as available_unit_seconds,
-            sum(allocated_unit_seconds) as allocated_unit_seconds,
-            sum(reserved_idle_unit_seconds) as reserved_idle_unit_seconds,
-            sum(idle_unit_seconds) as idle_unit_seconds,
-            sum(down_planned_unit_seconds) as down_planned_unit_seconds,
-            sum(down_unplanned_unit_seconds) as down_unplanned_unit_seconds,
-            sum(draining_unit_seconds) as draining_unit_seconds,
-            sum(overcommit_unit_seconds) as overcommit_unit_seconds,
-            sum(unplaced_unit_seconds) as unplaced_unit_seconds,
-            report.whole_sum(stranded_hours) as stranded_hours
-        from report.fleet_efficiency_daily
-        group by period_date, cluster
-    )
-
-    select
-        period_date,
-        cluster,
-        days_counted,
-        is_partial,
-        report.accelerator_hours(installed_unit_seconds) as installed_hours,
-        report.accelerator_hours(available_unit_seconds) as available_hours,
-        report.accelerator_hours(allocated_unit_seconds) as allocated_hours,
-        report.accelerator_hours(reserved_idle_unit_seconds) as reserved_idle_hours,
-        report.accelerator_hours(idle_unit_seconds) as idle_hours,
-        report.accelerator_hours(down_planned_unit_seconds) as down_planned_hours,
-        report.accelerator_hours(down_unplanned_unit_seconds) as down_unplanned_hours,
-        report.accelerator_hours(draining_unit_seconds) as draining_hours,
-        stranded_hours,
-        report.accelerator_hours(overcommit_unit_seconds) as overcommit_hours,
-        report.accelerator_hours(unplaced_unit_seconds) as unplaced_hours,
-        report.rate(allocated_unit_seconds, installed_unit_seconds) as allocation_rate_installed,
-        report.rate(allocated_unit_seconds, available_unit_seconds) as allocation_rate_available,
-        cast(installed_unit_seconds as bigint) as installed_unit_seconds,
-        cast(available_unit_seconds as bigint) as available_unit_seconds,
-        cast(allocated_unit_seconds as bigint) as allocated_unit_seconds
-    from sums
-    order by period_date, cluster;
+    select * exclude (pool, accelerator_model, allocated_while_down_hours, productive_hours)
+    from report.grouped_efficiency(grain, false);
 
 -- One row per period, cluster, pool, accelerator model and team. `allocated_share` is the team's part of what all teams
 -- were allocated there in the period.

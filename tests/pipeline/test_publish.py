@@ -13,6 +13,7 @@ from capacity_dagster.building import selection
 from capacity_dagster.materialise import Materialiser
 from capacity_dagster.publish import Publication, PublishRefused, current, publish
 from capacity_dagster.site_file import Site, load_site
+from capacity_dagster.sources.landing import scan
 from capacity_dagster.tables.catalogue import Catalogue
 from capacity_dagster.warehouse import Warehouse
 
@@ -193,10 +194,10 @@ def test_what_was_built_and_never_published_is_published_by_the_next_build(
         for table in catalogue:
             materialiser.bring_up_to_date(table)
     with warehouse.write("a test"):
-        assert selection(Materialiser(warehouse, catalogue), is_forced=False) == ["published.current"]
+        assert selection(Materialiser(warehouse, catalogue), scan(demo_site), is_forced=False) == ["published.current"]
     built_and_published(demo_site, catalogue)
     with warehouse.write("a test"):
-        assert selection(Materialiser(warehouse, catalogue), is_forced=False) == []
+        assert selection(Materialiser(warehouse, catalogue), scan(demo_site), is_forced=False) == []
 
 
 def test_days_before_a_later_first_day_are_gone(demo_site: Site, catalogue: Catalogue) -> None:

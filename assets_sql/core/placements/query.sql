@@ -2,23 +2,14 @@
 -- nodes; the split follows accounting rules: each node gets an equal share (the remainder goes to the first nodes by
 -- name); nodes with one model take their type first; the rest goes where the installed count permits; a count that no
 -- node has installed goes by the nodes' own inventory. Attempts repeat few shapes, so shapes are placed, not attempts.
-with epochs as (
-    select
-        cluster,
-        valid_from_at as epoch_at,
-        coalesce(lead(valid_from_at) over (partition by cluster order by valid_from_at), timestamp '9999-01-01')
-            as epoch_end_at
-    from (select distinct cluster, valid_from_at from core.node_capacity)
-),
-
-shapes as (
+with shapes as (
     select distinct
         attempts.cluster,
         attempts.allocated_tres,
         coalesce(attempts.node_list, '') as node_list,
         coalesce(epochs.epoch_at, timestamp '1900-01-01') as epoch_at
     from core.attempts as attempts
-    left join epochs
+    left join core.inventory_epochs as epochs
         on attempts.cluster = epochs.cluster
         and attempts.started_at >= epochs.epoch_at
         and attempts.started_at < epochs.epoch_end_at

@@ -1,18 +1,9 @@
-with epochs as (
-    select
-        cluster,
-        valid_from_at as epoch_at,
-        coalesce(lead(valid_from_at) over (partition by cluster order by valid_from_at), timestamp '9999-01-01')
-            as epoch_end_at
-    from (select distinct cluster, valid_from_at from core.node_capacity)
-),
-
-holders as (
+with holders as (
     select
         attempts.*,
         coalesce(epochs.epoch_at, timestamp '1900-01-01') as epoch_at
     from core.attempts as attempts
-    left join epochs
+    left join core.inventory_epochs as epochs
         on attempts.cluster = epochs.cluster
         and attempts.started_at >= epochs.epoch_at
         and attempts.started_at < epochs.epoch_end_at
