@@ -20,6 +20,15 @@ create or replace temp macro unit_accelerator_seconds(unit_seconds) as
         as decimal(38, 6)
     );
 
+-- Units as accelerators (full-device equivalents), for reading.
+create or replace temp macro unit_accelerators(units) as
+    cast(
+        cast((cast(units as bigint) // 84000) as decimal(12, 0))
+        + cast(((cast(units as bigint) % 84000) * 1000000 + 42000) // 84000 as decimal(12, 0))
+        * cast(0.000001 as decimal(7, 6))
+        as decimal(18, 6)
+    );
+
 -- Seconds as hours, for reading.
 create or replace temp macro second_hours(seconds) as
     cast(
@@ -45,3 +54,56 @@ create or replace temp macro accrued_nanos(amount, elapsed, total) as
 -- Billionths of a currency as an amount.
 create or replace temp macro nanos_amount(nanos) as
     cast(cast(cast(nanos as bigint) as decimal(19, 0)) * cast(0.000000001 as decimal(10, 9)) as decimal(38, 12));
+
+-- The profile that a type of a sliced device ends with, such as `1g.10gb` of `nvidia_h100_1g.10gb`; empty without one.
+create or replace temp macro mig_profile(accelerator_type) as
+    regexp_extract(lower(accelerator_type), '([0-9]+g\.[0-9]+gb)', 1);
+
+-- The device's part of a type: `nvidia_h100` of `nvidia_h100_1g.10gb`; the whole type where it has no profile.
+create or replace temp macro device_type(accelerator_type) as
+    case
+        when regexp_matches(lower(accelerator_type), '[0-9]+g\.[0-9]+gb')
+            then regexp_extract(lower(accelerator_type), '^(.*?)[_.:-]*[0-9]+g\.[0-9]+gb', 1)
+        else lower(accelerator_type)
+    end;
+
+-- What a node has, as a TRES string. Where the scheduler does not account for accelerators (AccountingStorageTRES lacks
+-- them), its GRES say what is there: `gpu:h100:4(S:0-1)` is `gres/gpu:h100=4`.
+create or replace temp macro node_tres(configured_tres, gres) as
+    case
+        when regexp_matches(coalesce(configured_tres, ''), 'gres/(gpu|shard|mps)(:[^=,]+)?=') then configured_tres
+        else nullif(concat_ws(
+            ',',
+            array_to_string(list_transform(
+                regexp_extract_all(
+                    regexp_replace(coalesce(gres, ''), '\([^)]*\)', '', 'g'), '(?:^|,)((?:gpu|shard|mps)(?::[^:,]+)?:[0-9]{1,9})', 1
+                ),
+                lambda entry: 'gres/' || regexp_replace(entry, ':([0-9]{1,9})$', '=\1')
+            ), ',')
+        ), '')
+    end;
+
+-- The memory in a TRES string, in MiB; its units are binary, and without one it is MiB.
+create or replace temp macro tres_memory_mib(tres) as
+    cast(round(
+        try_cast(regexp_extract(tres, '(?:^|,)mem=([0-9]{1,12}(?:\.[0-9]{1,6})?)[KMGTP]?(?:,|$)', 1) as double)
+        * case regexp_extract(tres, '(?:^|,)mem=[0-9.]+([KMGTP])', 1)
+            when 'K' then 1.0 / 1024
+            when 'G' then 1024
+            when 'T' then 1048576
+            when 'P' then 1073741824
+            else 1
+        end
+    ) as bigint);
+
+-- What a node's state makes of its free accelerators; null: nothing.
+create or replace temp macro node_unavailability(node_state) as
+    case
+        when regexp_matches(node_state, '(FUTURE|FUTR|POWER|POW_|MAINT|REBOOT|BOOT|~|#|%)') then 'down_planned'
+        when regexp_matches(node_state, '(DOWN|FAIL|INVAL|ERR|UNK|NO_RESPOND|NOT_RESPONDING|\*)') then 'down_unplanned'
+        when regexp_matches(node_state, '(DRAIN|DRNG)') then 'draining_unusable'
+    end;
+
+-- The count of one plain resource in a TRES string, such as cpu or node.
+create or replace temp macro tres_count(tres, resource) as
+    try_cast(regexp_extract(tres, '(?:^|,)' || resource || '=([0-9]{1,12})(?:,|$)', 1) as bigint);

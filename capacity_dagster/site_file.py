@@ -25,6 +25,8 @@ SourceKind = Literal[
     "slurm_reservations",
     "slurm_associations",
     "slurm_account_usage",
+    "slurm_suspensions",
+    "slurm_qos",
     "inventory",
     "org_mapping",
     "purchase_lots",
@@ -108,6 +110,10 @@ class Accelerator(_Section):
 
     description: str = ""
     aliases: tuple[Name, ...] = ()
+    memory_gb: Annotated[int, Field(ge=1)] | None = None
+    """Memory of one device; from it and `compute_slices` follows what a MIG profile weighs."""
+    compute_slices: Literal[4, 7] = 7
+    """Into how many compute slices MIG cuts a device."""
 
 
 class Pool(_Section):

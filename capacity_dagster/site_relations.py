@@ -43,6 +43,10 @@ def _rows(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
             for model, accelerator in content.accelerators.items()
             for alias in {model.lower(), *(alias.lower() for alias in accelerator.aliases)}
         ),
+        "site.accelerator_models": [
+            (model, accelerator.memory_gb, accelerator.compute_slices)
+            for model, accelerator in sorted(content.accelerators.items())
+        ],
         "site.pools": [(name, pool.tenure) for name, pool in sorted(content.pools.items())],
         "site.workload_rules": [
             (position, rule.name, partition, qos)

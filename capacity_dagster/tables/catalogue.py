@@ -32,6 +32,7 @@ SITE_TABLES = {
     "site.clusters": "cluster varchar, scheduler varchar, reporting_time_zone varchar, first_at timestamp, "
     "as_of_at timestamp",
     "site.accelerators": "alias varchar, accelerator_model varchar",
+    "site.accelerator_models": "accelerator_model varchar, memory_gb bigint, compute_slices bigint",
     "site.pools": "pool varchar, tenure varchar",
     "site.workload_rules": "position bigint, workload_class varchar, partition_name varchar, qos varchar",
 }

@@ -44,6 +44,7 @@ DEFAULTS = {
     "state": "'COMPLETED'",
     "end_class": "'completed'",
     "availability": "'available'",
+    "gres_name": "'gpu'",
     "tenure": "'owned'",
     "currency": "'USD'",
     "first_at": "timestamp '2026-01-01'",

@@ -3,7 +3,7 @@
 import gzip
 import io
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -429,6 +429,12 @@ def test_a_record_may_be_without_times(read, start: str, end: str) -> None:
 # Records that are rejected, and what they are worth.
 
 
+@pytest.mark.parametrize("tres", ["cpu=4,gres/gpu:1g.10gb=2,gres/gpu=2", "cpu=4,gres/shard=4", "gres/mps:a100=50"])
+def test_shares_of_accelerators_are_read_as_they_are(read, tres: str) -> None:
+    (record,) = read("slurm_jobs", file_of(job(AllocTRES=tres))).accepted
+    assert record["allocated_tres"] == tres
+
+
 @pytest.mark.parametrize(
     ("changed", "reason", "seconds"),
     [
@@ -459,11 +465,7 @@ def test_a_record_may_be_without_times(read, start: str, end: str) -> None:
         ({"AllocTRES": "gres/gpu"}, "unreadable_tres", None),
         ({"AllocTRES": "cpu=4,gres/gpu=two"}, "unreadable_accelerators", None),
         ({"AllocTRES": "cpu=4,gres/gpu=-2"}, "unreadable_accelerators", None),
-        ({"AllocTRES": "cpu=4,gres/gpu:1g.10gb=2,gres/gpu=2"}, "undeclared_profile", 7200),
-        ({"AllocTRES": "cpu=4,gres/gpu:nvidia_h200_nvl_4g.71gb=3"}, "undeclared_profile", 10800),
-        ({"AllocTRES": "cpu=4,gres/shard=4"}, "undeclared_share", None),
-        ({"AllocTRES": "cpu=4,gres/gpu=1,gres/mps=50"}, "undeclared_share", 3600),
-        ({"AllocTRES": "cpu=4,gres/shard:a100=4"}, "undeclared_share", None),
+        ({"AllocTRES": "cpu=4,gres/shard=all"}, "unreadable_accelerators", None),
     ],
 )
 def test_a_record_that_cannot_be_understood_is_kept_with_its_reason_and_worth(
@@ -837,3 +839,52 @@ def test_files_without_the_needed_columns_say_which(read, shared_data: Path, nam
     content = (shared_data / "sacct-edge-cases" / f"sample-sacct-output-{name}.txt").read_bytes()
     with pytest.raises(SourceError, match=r"line 1 has no column 'JobIDRaw', 'Submit'.*found: JobID, State"):
         read("slurm_jobs", content, **GCM)
+
+
+# How accelerators are shared, suspensions and qualities of service.
+
+
+@pytest.mark.parametrize("sharing", ["mig", "1g.10gb=7", "4g.71gb=1, 2G.35GB=1", "shard=16", "shard=16,mps=400"])
+def test_an_inventory_may_say_how_accelerators_are_shared(read, sharing: str) -> None:
+    header = "cluster,node,pool,model,count,in_service,retired,sharing"
+    text = f'{header}\nalpha,m1,p,h100,1,2026-01-01T00:00:00Z,,"{sharing}"\n'
+    (record,) = read("inventory", text).accepted
+    assert record["sharing"] == sharing.replace(" ", "").lower()
+
+
+@pytest.mark.parametrize("sharing", ["half", "1g.10gb", "1g.10gb=seven", "shard=16;mps=4", "shard=-1"])
+def test_sharing_that_cannot_be_understood_is_rejected(read, sharing: str) -> None:
+    text = (
+        f"cluster,node,pool,model,count,in_service,retired,sharing\nalpha,m1,p,h100,1,2026-01-01T00:00:00Z,,{sharing}\n"
+    )
+    assert reasons(read("inventory", text)) == [(2, "unreadable_sharing")]
+
+
+def test_the_suspend_table_is_read_as_the_database_prints_it(read) -> None:
+    rows = [f"85\t11\t{T0}\t{T0 + 55}", f"86\t11\t{T0}\t0", f"\t11\t{T0}\t0", f"87\t1\t{T0}\t{T0 - 1}"]
+    text = "\n".join(["job_db_inx\tid_assoc\ttime_start\ttime_end", *rows]) + "\n"
+    found = read("slurm_suspensions", text, cluster="alpha")
+    assert [
+        (each["db_index"], (each["resumed_at"] or each["suspended_at"]) - each["suspended_at"])
+        for each in found.accepted
+    ] == [
+        (85, timedelta(seconds=55)),
+        (86, timedelta(0)),
+    ]
+    assert reasons(found) == [(4, "no_db_index"), (5, "end_before_start")]
+
+
+def test_qualities_of_service_say_whom_they_preempt(read) -> None:
+    found = read(
+        "slurm_qos", "Name|Priority|Preempt|PreemptMode\nnormal|100||cluster\nurgent|1000|flex,low|cluster\n|1||\n"
+    )
+    assert [(each["qos"], each["preempts"]) for each in found.accepted] == [("normal", None), ("urgent", "flex,low")]
+    assert reasons(found) == [(4, "no_name")]
+
+
+@pytest.mark.parametrize("form", ["2026-01-01T10:00:00", "1767261600"])
+def test_a_node_says_since_when_its_reason_holds(read, form: str) -> None:
+    text = f"NodeName=h1\n   State=MIXED+DRAIN\n   Reason=xid 79 [again] [root@{form}]\n\nNodeName=h2\n   State=IDLE\n"
+    first, second = read("slurm_nodes", text, cluster="alpha", time_zone="UTC").accepted
+    assert (first["reason"], first["reason_at"]) == ("xid 79 [again]", datetime(2026, 1, 1, 10))
+    assert (second["reason"], second["reason_at"]) == (None, None)

@@ -83,12 +83,19 @@ end_classes as (
     ) as classes (state, end_class)
 ),
 
+-- What a string is worth before anything is known of nodes: null where it asks for a share that only a node can weigh.
 accelerators as (
     select
-        tres,
-        cast(sum(accelerators_counted) as bigint) as accelerators_counted
-    from core.tres
-    group by tres
+        tres.tres,
+        case
+            when count(*) = count(case when tres.share = '' then 1 else weights.slice_units end)
+                then cast(sum(tres.accelerators_counted * coalesce(weights.slice_units, 84000)) as bigint)
+        end as requested_units
+    from core.tres as tres
+    left join site.accelerators as aliases on tres.device_type = aliases.alias
+    left join core.mig_weights as weights
+        on aliases.accelerator_model = weights.accelerator_model and tres.share = weights.share
+    group by tres.tres
 ),
 
 workload_classes as (
@@ -136,12 +143,17 @@ select
     winners.elapsed_seconds,
     winners.state,
     winners.state_detail,
+    winners.exit_code,
     end_classes.end_class,
     end_classes.end_class = 'open' or (winners.ended_at is null and winners.started_at is not null) as is_open,
-    cast(coalesce(requested.accelerators_counted, 0) as decimal(18, 6)) as accelerators_requested,
-    coalesce(allocated.accelerators_counted, 0) * 84000 as accelerator_units,
+    unit_accelerators(coalesce(requested.requested_units, case when requested.tres is null then 0 end))
+        as accelerators_requested,
+    allocated.tres is not null as holds_accelerators,
+    allocated.tres is null and regexp_matches(coalesce(winners.allocated_tres, ''), 'gres/(gpu|shard|mps)(:[^=,]+)?=0(,|$)')
+        as is_no_consume,
     winners.cpus,
     winners.nodes,
+    winners.requested_tres,
     winners.allocated_tres,
     winners.node_list,
     winners.reason,

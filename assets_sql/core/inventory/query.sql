@@ -17,6 +17,7 @@ declared as (
         winners.installed_accelerators,
         winners.in_service_at,
         winners.retired_at,
+        winners.sharing,
         winners.source_file,
         winners.source_line
     from winners
@@ -32,6 +33,7 @@ inferred as (
         snapshots.installed_accelerators,
         clusters.first_record_at as in_service_at,
         cast(null as timestamp) as retired_at,
+        cast(null as varchar) as sharing,
         cast(null as varchar) as source_file,
         cast(null as bigint) as source_line
     from core.node_snapshots as snapshots
@@ -48,6 +50,7 @@ select
     installed_accelerators,
     in_service_at,
     retired_at,
+    sharing,
     false as is_inferred,
     source_file,
     source_line
@@ -61,6 +64,7 @@ select
     installed_accelerators,
     in_service_at,
     retired_at,
+    sharing,
     true as is_inferred,
     source_file,
     source_line

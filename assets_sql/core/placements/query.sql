@@ -1,35 +1,46 @@
 -- Which accelerators an allocation took on which node. Slurm's accounting says how many of each type in all, and on which
 -- nodes; the split follows accounting rules: each node gets an equal share (the remainder goes to the first nodes by
 -- name); nodes with one model take their type first; the rest goes where the installed count permits; a count that no
--- node has installed goes by the nodes' own inventory. Attempts repeat few shapes, so shapes are placed, not attempts.
+-- node has installed goes by the nodes' own inventory. Shares of devices are placed apart; a shape of which a share cannot
+-- be weighed is not placed at all.
 with shapes as (
-    select distinct
-        attempts.cluster,
-        attempts.allocated_tres,
-        coalesce(attempts.node_list, '') as node_list,
-        coalesce(epochs.epoch_at, timestamp '1900-01-01') as epoch_at
-    from core.attempts as attempts
-    left join core.inventory_epochs as epochs
-        on attempts.cluster = epochs.cluster
-        and attempts.started_at >= epochs.epoch_at
-        and attempts.started_at < epochs.epoch_end_at
-    where attempts.started_at is not null and attempts.accelerator_units > 0
+    select
+        shapes.*,
+        coalesce(bool_or(shares.share = ''), false) as untyped_is_shares
+    from core.allocation_shapes as shapes
+    left join core.share_placements as shares using (cluster, allocated_tres, node_list, epoch_at)
+    group by shapes.cluster, shapes.allocated_tres, shapes.node_list, shapes.epoch_at
+    having count(shares.reject_reason) = 0
 ),
 
 demand as (
     select
-        shapes.*,
+        shapes.cluster,
+        shapes.allocated_tres,
+        shapes.node_list,
+        shapes.epoch_at,
         coalesce(aliases.accelerator_model, tres.accelerator_type) as demanded_model,
         cast(sum(tres.accelerators_counted) as bigint) as demanded
     from shapes
-    inner join core.tres as tres on shapes.allocated_tres = tres.tres
+    inner join core.tres as tres
+        on shapes.allocated_tres = tres.tres
+        and tres.share = ''
+        and not (tres.accelerator_type = '' and shapes.untyped_is_shares)
     left join site.accelerators as aliases on tres.accelerator_type = aliases.alias
-    group by all
+    group by
+        shapes.cluster,
+        shapes.allocated_tres,
+        shapes.node_list,
+        shapes.epoch_at,
+        coalesce(aliases.accelerator_model, tres.accelerator_type)
 ),
 
 shape_nodes as (
     select
-        shapes.*,
+        shapes.cluster,
+        shapes.allocated_tres,
+        shapes.node_list,
+        shapes.epoch_at,
         coalesce(hostlists.node, 'unassigned') as node,
         row_number() over (
             partition by shapes.cluster, shapes.allocated_tres, shapes.node_list, shapes.epoch_at
@@ -261,6 +272,33 @@ takes as (
             partition by cluster, allocated_tres, node_list, epoch_at, node
         )::bigint else 0 end as taken
     from slot_untyped
+),
+
+held as (
+    select
+        cluster,
+        allocated_tres,
+        node_list,
+        epoch_at,
+        node,
+        accelerator_model,
+        taken * 84000 as accelerator_units,
+        node_count > 1 or (models_on_node > 1 and untyped > 0) as split_inferred
+    from takes
+    where taken > 0
+    union all
+    select
+        shares.cluster,
+        shares.allocated_tres,
+        shares.node_list,
+        shares.epoch_at,
+        shares.node,
+        shares.accelerator_model,
+        shares.accelerator_units,
+        shares.split_inferred
+    from core.share_placements as shares
+    inner join shapes using (cluster, allocated_tres, node_list, epoch_at)
+    where shares.accelerator_units > 0
 )
 
 select
@@ -270,7 +308,7 @@ select
     epoch_at,
     node,
     accelerator_model,
-    taken * 84000 as accelerator_units,
-    node_count > 1 or (models_on_node > 1 and untyped > 0) as split_inferred
-from takes
-where taken > 0
+    cast(sum(accelerator_units) as bigint) as accelerator_units,
+    bool_or(split_inferred) as split_inferred
+from held
+group by cluster, allocated_tres, node_list, epoch_at, node, accelerator_model

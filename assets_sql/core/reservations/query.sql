@@ -18,31 +18,13 @@ node_cpus as (
     group by cluster, node
 ),
 
-entries as (
-    select
-        reserved_tres,
-        unnest(regexp_extract_all(reserved_tres, 'gres/gpu(?::[^=,]+)?=[0-9]{1,9}')) as entry
-    from (select distinct reserved_tres from winners where reserved_tres is not null)
-),
-
-counts as (
-    select
-        reserved_tres,
-        regexp_extract(entry, '^gres/gpu:([^=]+)=', 1) as accelerator_type,
-        cast(regexp_extract(entry, '=([0-9]+)$', 1) as bigint) as accelerators
-    from entries
-),
-
--- Typed and untyped counts of one string overlap: the untyped count is the total.
 named_accelerators as (
     select
-        reserved_tres,
-        cast(greatest(
-            sum(case when accelerator_type <> '' then accelerators else 0 end),
-            max(case when accelerator_type = '' then accelerators else 0 end)
-        ) as bigint) as reserved_accelerators
-    from counts
-    group by reserved_tres
+        tres as reserved_tres,
+        cast(sum(accelerators_counted) as bigint) as reserved_accelerators
+    from core.tres
+    where gres_name = 'gpu'
+    group by tres
 ),
 
 by_node as (

@@ -7,7 +7,7 @@ with holders as (
         on attempts.cluster = epochs.cluster
         and attempts.started_at >= epochs.epoch_at
         and attempts.started_at < epochs.epoch_end_at
-    where attempts.started_at is not null and attempts.accelerator_units > 0
+    where attempts.started_at is not null and attempts.holds_accelerators
 )
 
 select
@@ -18,8 +18,9 @@ select
     placements.accelerator_units,
     placements.split_inferred,
     holders.started_at,
-    holders.ended_at
+    coalesce(holders.ended_at, runaways.ended_at) as ended_at
 from holders
+left join core.runaway_attempts as runaways on holders.attempt_id = runaways.attempt_id
 inner join core.placements as placements
     on holders.cluster = placements.cluster
     and holders.allocated_tres = placements.allocated_tres

@@ -1,5 +1,6 @@
 -- What attempts were given comes from the attempts; what nobody held comes from the nodes' timeline and is in the first
--- state, in this order, that claims it: down_planned, down_unplanned, draining_unusable, reserved_idle, idle_schedulable.
+-- state, in this order, that claims it: down_planned, down_unplanned, draining_unusable, reserved_idle, stranded,
+-- idle_schedulable.
 with hours as (
     select cluster_hours.*
     from core.cluster_hours as cluster_hours
@@ -15,8 +16,10 @@ pieces as (
         timeline.node,
         timeline.accelerator_model,
         timeline.availability,
-        timeline.reserved_units,
         greatest(0, timeline.installed_units - timeline.held_units) as free_units,
+        least(timeline.reserved_units, timeline.installed_units - timeline.held_units) as reserved_units,
+        timeline.free_cpus,
+        timeline.free_memory_mib,
         seconds_between(
             greatest(timeline.starts_at, hours.starts_at), least(timeline.ends_at, hours.ends_at)
         ) as seconds
@@ -29,6 +32,36 @@ pieces as (
     where timeline.installed_units > timeline.held_units
 ),
 
+-- What is free and could be used, and whether some shape of the demand fits there; with no demand, nothing is stranded.
+usable as (
+    select distinct
+        usage_date,
+        cluster,
+        free_units - reserved_units as usable_units,
+        free_cpus,
+        free_memory_mib
+    from pieces
+    where availability = 'available' and free_units > reserved_units
+),
+
+judged as (
+    select
+        usable.usage_date,
+        usable.cluster,
+        usable.usable_units,
+        usable.free_cpus,
+        usable.free_memory_mib,
+        not coalesce(bool_or(
+            usable.usable_units >= shapes.needed_units
+            and (usable.free_cpus is null or usable.free_cpus >= shapes.needed_cpus)
+            and (usable.free_memory_mib is null or usable.free_memory_mib >= shapes.needed_memory_mib)
+        ), true) as is_stranded
+    from usable
+    left join core.demand_shapes as shapes
+        on usable.usage_date = shapes.usage_date and usable.cluster = shapes.cluster
+    group by usable.usage_date, usable.cluster, usable.usable_units, usable.free_cpus, usable.free_memory_mib
+),
+
 free as (
     select
         usage_date,
@@ -38,21 +71,26 @@ free as (
         node,
         accelerator_model,
         case when availability = 'available' then 'reserved_idle' else availability end as state,
-        case when availability = 'available' then least(free_units, reserved_units) else free_units end * seconds
-            as unit_seconds
+        case when availability = 'available' then reserved_units else free_units end * seconds as unit_seconds
     from pieces
     union all
     select
-        usage_date,
-        hour_at,
-        cluster,
-        pool,
-        node,
-        accelerator_model,
-        'idle_schedulable' as state,
-        (free_units - least(free_units, reserved_units)) * seconds as unit_seconds
+        pieces.usage_date,
+        pieces.hour_at,
+        pieces.cluster,
+        pieces.pool,
+        pieces.node,
+        pieces.accelerator_model,
+        case when judged.is_stranded then 'stranded' else 'idle_schedulable' end as state,
+        (pieces.free_units - pieces.reserved_units) * pieces.seconds as unit_seconds
     from pieces
-    where availability = 'available'
+    inner join judged
+        on pieces.usage_date = judged.usage_date
+        and pieces.cluster = judged.cluster
+        and pieces.free_units - pieces.reserved_units = judged.usable_units
+        and pieces.free_cpus is not distinct from judged.free_cpus
+        and pieces.free_memory_mib is not distinct from judged.free_memory_mib
+    where pieces.availability = 'available'
 ),
 
 owned as (

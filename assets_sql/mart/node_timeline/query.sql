@@ -18,6 +18,33 @@ models as (
     from core.node_capacity
 ),
 
+node_sizes as (
+    select
+        cluster,
+        node,
+        max(node_cpus) as node_cpus,
+        max(memory_mib) as memory_mib
+    from core.node_snapshots
+    group by cluster, node
+),
+
+-- CPUs and memory are split evenly over an attempt's nodes; suspension releases CPUs.
+node_loads as (
+    select
+        attempts.attempt_id,
+        attempts.cluster,
+        hostlists.node,
+        attempts.started_at,
+        coalesce(attempts.ended_at, runaways.ended_at, timestamp '9999-01-01') as ended_at,
+        coalesce(attempts.cpus, 0) // greatest(coalesce(attempts.nodes, 1), 1) as cpus,
+        coalesce(tres_memory_mib(attempts.allocated_tres), 0) // greatest(coalesce(attempts.nodes, 1), 1) as memory_mib
+    from core.attempts as attempts
+    inner join core.hostlists as hostlists on attempts.node_list = hostlists.node_list
+    inner join node_sizes on attempts.cluster = node_sizes.cluster and hostlists.node = node_sizes.node
+    left join core.runaway_attempts as runaways on attempts.attempt_id = runaways.attempt_id
+    where attempts.started_at is not null
+),
+
 intervals as (
     select
         cluster,
@@ -31,9 +58,48 @@ intervals as (
         0 as unplanned,
         0 as draining,
         0 as whole_reservations,
-        0 as reserved_units
+        0 as reserved_units,
+        0 as held_cpus,
+        0 as held_memory_mib
     from core.node_capacity
     where installed_units > 0
+    union all
+    select
+        models.cluster,
+        models.node,
+        models.accelerator_model,
+        loads.started_at,
+        loads.ended_at,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        loads.cpus,
+        loads.memory_mib
+    from node_loads as loads
+    inner join models on loads.cluster = models.cluster and loads.node = models.node
+    union all
+    select
+        models.cluster,
+        models.node,
+        models.accelerator_model,
+        suspensions.starts_at,
+        least(coalesce(suspensions.ends_at, timestamp '9999-01-01'), loads.ended_at),
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+        -loads.cpus,
+        0
+    from core.suspensions as suspensions
+    inner join node_loads as loads on suspensions.attempt_id = loads.attempt_id
+    inner join models on loads.cluster = models.cluster and loads.node = models.node
     union all
     select
         nodes.cluster,
@@ -43,6 +109,8 @@ intervals as (
         coalesce(nodes.ended_at, timestamp '9999-01-01'),
         0,
         nodes.accelerator_units,
+        0,
+        0,
         0,
         0,
         0,
@@ -62,6 +130,8 @@ intervals as (
         case when events.unavailability = 'down_unplanned' then 1 else 0 end,
         case when events.unavailability = 'draining_unusable' then 1 else 0 end,
         0,
+        0,
+        0,
         0
     from core.node_events as events
     inner join models on events.cluster = models.cluster and events.node = models.node
@@ -79,6 +149,8 @@ intervals as (
         0,
         0,
         case when reservations.takes_whole_node then 1 else 0 end,
+        0,
+        0,
         0
     from core.reservations as reservations
     inner join models on reservations.cluster = models.cluster and reservations.node = models.node
@@ -97,7 +169,9 @@ intervals as (
         0,
         0,
         0,
-        max(reservations.reserved_units)
+        max(reservations.reserved_units),
+        0,
+        0
     from core.reservations as reservations
     inner join core.node_capacity as capacity
         on reservations.cluster = capacity.cluster
@@ -126,7 +200,9 @@ intervals as (
         0,
         0,
         0,
-        -nodes.accelerator_units
+        -nodes.accelerator_units,
+        0,
+        0
     from mart.attempt_nodes as nodes
     inner join core.attempts as attempts on nodes.attempt_id = attempts.attempt_id
     inner join core.reservations as reservations
@@ -165,7 +241,9 @@ edges as (
         unplanned,
         draining,
         whole_reservations,
-        reserved_units
+        reserved_units,
+        held_cpus,
+        held_memory_mib
     from clipped
     union all
     select
@@ -180,7 +258,9 @@ edges as (
         -unplanned,
         -draining,
         -whole_reservations,
-        -reserved_units
+        -reserved_units,
+        -held_cpus,
+        -held_memory_mib
     from clipped
 ),
 
@@ -197,7 +277,9 @@ steps as (
         sum(unplanned) as unplanned,
         sum(draining) as draining,
         sum(whole_reservations) as whole_reservations,
-        sum(reserved_units) as reserved_units
+        sum(reserved_units) as reserved_units,
+        sum(held_cpus) as held_cpus,
+        sum(held_memory_mib) as held_memory_mib
     from edges
     group by usage_date, cluster, node, accelerator_model, edge_at
 ),
@@ -216,7 +298,9 @@ segments as (
         sum(unplanned) over sweep as unplanned,
         sum(draining) over sweep as draining,
         sum(whole_reservations) over sweep as whole_reservations,
-        cast(sum(reserved_units) over sweep as bigint) as reserved_units
+        cast(sum(reserved_units) over sweep as bigint) as reserved_units,
+        cast(sum(held_cpus) over sweep as bigint) as held_cpus,
+        cast(sum(held_memory_mib) over sweep as bigint) as held_memory_mib
     from steps
     window sweep as (partition by usage_date, cluster, node, accelerator_model order by edge_at)
 )
@@ -240,8 +324,11 @@ select
     case
         when segments.whole_reservations > 0 then segments.installed_units
         else greatest(0, segments.reserved_units)
-    end as reserved_units
+    end as reserved_units,
+    greatest(0, node_sizes.node_cpus - segments.held_cpus) as free_cpus,
+    greatest(0, node_sizes.memory_mib - segments.held_memory_mib) as free_memory_mib
 from segments
+left join node_sizes on segments.cluster = node_sizes.cluster and segments.node = node_sizes.node
 left join core.node_capacity as capacity
     on segments.cluster = capacity.cluster
     and segments.node = capacity.node

@@ -8,6 +8,7 @@ with typed as (
         given(pool) as pool,
         given(accelerator_model) as accelerator_model,
         whole(given(accelerators)) as installed_accelerators,
+        lower(regexp_replace(given(sharing), '\s+', '', 'g')) as sharing,
         instant(given(in_service_at), $time_zone) as in_service_at,
         instant(given(retired_at), $time_zone) as retired_at,
         given(in_service_at) as in_service_text,
@@ -23,6 +24,7 @@ select
     installed_accelerators,
     in_service_at,
     retired_at,
+    sharing,
     source_line,
     record_text,
     case
@@ -33,6 +35,9 @@ select
         when pool is null then 'no_pool'
         when installed_accelerators is null or installed_accelerators < 0 then 'unreadable_accelerators'
         when installed_accelerators > 0 and accelerator_model is null then 'no_model'
+        when not regexp_full_match(
+            coalesce(sharing, 'mig'), 'mig|([0-9]{1,4}g\.[0-9]{1,6}gb|shard|mps)=[0-9]{1,9}(,([0-9]{1,4}g\.[0-9]{1,6}gb|shard|mps)=[0-9]{1,9})*'
+        ) then 'unreadable_sharing'
         when $time_zone is null and (is_local_time(in_service_text) or is_local_time(retired_text))
             then 'undeclared_time_zone'
         when in_service_at is null then 'unreadable_in_service'

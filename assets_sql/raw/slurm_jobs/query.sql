@@ -84,14 +84,8 @@ judged as (
                 coalesce(allocated_tres, ''), '([^=,]+=[^=,]*(,[^=,]+=[^=,]*)*)?'
             ) then 'unreadable_tres'
             when not is_step and started_at is not null and regexp_matches(
-                coalesce(allocated_tres, ''), 'gres/gpu(:[^=,]+)?=([^0-9]|[0-9]+[^0-9,]|$|,)'
+                coalesce(allocated_tres, ''), 'gres/(gpu|shard|mps)(:[^=,]+)?=([^0-9]|[0-9]+[^0-9,]|$|,)'
             ) then 'unreadable_accelerators'
-            when not is_step and started_at is not null and regexp_matches(
-                coalesce(allocated_tres, ''), 'gres/gpu:[^=,]*[0-9]+g\.[0-9]+gb[^=,]*='
-            ) then 'undeclared_profile'
-            when not is_step and started_at is not null and regexp_matches(
-                coalesce(allocated_tres, ''), 'gres/(shard|mps)(:[^=,]+)?='
-            ) then 'undeclared_share'
         end as reject_reason
     from typed
 )

@@ -26,5 +26,6 @@ select
     array_to_string(from_json(coalesce(node -> '$.partitions', '[]'), '["VARCHAR"]'), ',') as partitions,
     coalesce(node ->> '$.cpus.number', node ->> '$.cpus') as cpus,
     coalesce(node ->> '$.real_memory.number', node ->> '$.real_memory') as memory_mib,
-    node ->> '$.reason' as reason
+    node ->> '$.reason' as reason,
+    nullif(coalesce(node ->> '$.reason_changed_at.number', node ->> '$.reason_changed_at'), '0') as reason_time
 from nodes

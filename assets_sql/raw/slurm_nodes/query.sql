@@ -12,6 +12,7 @@ with typed as (
         given(gres) as gres,
         given(configured_tres) as configured_tres,
         given(reason) as reason,
+        instant(given(reason_time), $time_zone) as reason_at,
         given(cpus) as cpus_text
     from delivered
 )
@@ -26,6 +27,7 @@ select
     gres,
     configured_tres,
     reason,
+    reason_at,
     source_line,
     record_text,
     case

@@ -29,5 +29,6 @@ select
     regexp_extract(record_text, '(?:^|\s)Partitions=(\S+)', 1) as partitions,
     regexp_extract(record_text, '(?:^|\s)CPUTot=(\S+)', 1) as cpus,
     regexp_extract(record_text, '(?:^|\s)RealMemory=(\S+)', 1) as memory_mib,
-    regexp_extract(record_text, '(?:^|\n)\s*Reason=([^\n]*)', 1) as reason
+    regexp_extract(record_text, '(?:^|\n)\s*Reason=([^\n]*?)\s*(?:\[[^\[\]]*@[^\[\]]*\])?\s*(?:\n|$)', 1) as reason,
+    regexp_extract(record_text, '(?:^|\n)\s*Reason=[^\n]*\[[^\[\]]*@([^\[\]]*)\]\s*(?:\n|$)', 1) as reason_time
 from joined

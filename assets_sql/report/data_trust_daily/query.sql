@@ -16,6 +16,10 @@ with records as (
     union all
     select 'slurm_nodes', cluster, load_id, null, source_file, source_line from raw.slurm_nodes
     union all
+    select 'slurm_suspensions', cluster, load_id, suspended_at, source_file, source_line from raw.slurm_suspensions
+    union all
+    select 'slurm_qos', '', load_id, null, source_file, source_line from raw.slurm_qos
+    union all
     select 'inventory', cluster, load_id, null, source_file, source_line from raw.inventory
     union all
     select 'org_mapping', coalesce(cluster, ''), load_id, null, source_file, source_line from raw.org_mapping
@@ -29,7 +33,7 @@ with records as (
 survivors as (
     select 'slurm_jobs' as source, source_file, source_line from core.attempts
     union all
-    select 'slurm_node_events', source_file, source_line from core.node_events
+    select 'slurm_node_events', source_file, source_line from core.node_events where not is_from_snapshot
     union all
     select 'slurm_node_events', source_file, source_line from raw.slurm_node_events where node is null
     union all
@@ -49,6 +53,10 @@ survivors as (
     select 'slurm_associations', source_file, source_line from raw.slurm_associations
     union all
     select 'slurm_nodes', source_file, source_line from raw.slurm_nodes
+    union all
+    select 'slurm_suspensions', source_file, source_line from raw.slurm_suspensions
+    union all
+    select 'slurm_qos', source_file, source_line from raw.slurm_qos
 ),
 
 outcomes as (
@@ -57,13 +65,21 @@ outcomes as (
         coalesce(records.cluster, '') as cluster,
         records.load_id,
         records.record_at,
-        case when survivors.source_line is null then 'superseded' else 'accepted' end as outcome,
-        cast(null as bigint) as accelerator_seconds
+        case
+            when rejected.attempt_id is not null then 'rejected'
+            when survivors.source_line is null then 'superseded'
+            else 'accepted'
+        end as outcome,
+        rejected.accelerator_seconds_counted as accelerator_seconds
     from records
     left join survivors
         on records.source = survivors.source
         and records.source_file = survivors.source_file
         and records.source_line = survivors.source_line
+    left join core.rejected_attempts as rejected
+        on records.source = 'slurm_jobs'
+        and records.source_file = rejected.source_file
+        and records.source_line = rejected.source_line
     union all
     select
         rejected.source_kind,

@@ -14,7 +14,8 @@ with ledger as (
         cast(sum(case when state = 'down_unplanned' then unit_seconds else 0 end) as bigint)
             as down_unplanned_unit_seconds,
         cast(sum(case when state = 'draining_unusable' then unit_seconds else 0 end) as bigint)
-            as draining_unit_seconds
+            as draining_unit_seconds,
+        cast(sum(case when state = 'stranded' then unit_seconds else 0 end) as bigint) as stranded_unit_seconds
     from mart.capacity_ledger_hourly
     where usage_date in (select usage_date from days)
     group by usage_date, cluster, pool, accelerator_model
@@ -60,6 +61,7 @@ joined as (
         coalesce(ledger.down_planned_unit_seconds, 0) as down_planned_unit_seconds,
         coalesce(ledger.down_unplanned_unit_seconds, 0) as down_unplanned_unit_seconds,
         coalesce(ledger.draining_unit_seconds, 0) as draining_unit_seconds,
+        coalesce(ledger.stranded_unit_seconds, 0) as stranded_unit_seconds,
         coalesce(held.overcommit_unit_seconds, 0) as overcommit_unit_seconds,
         coalesce(held.unplaced_unit_seconds, 0) as unplaced_unit_seconds
     from ledger
@@ -100,7 +102,7 @@ select
     unit_hours(measured.down_planned_unit_seconds) as down_planned_hours,
     unit_hours(measured.down_unplanned_unit_seconds) as down_unplanned_hours,
     unit_hours(measured.draining_unit_seconds) as draining_hours,
-    cast(null as decimal(38, 6)) as stranded_hours,
+    unit_hours(measured.stranded_unit_seconds) as stranded_hours,
     unit_hours(measured.overcommit_unit_seconds) as overcommit_hours,
     unit_hours(measured.unplaced_unit_seconds) as unplaced_hours,
     unit_hours(measured.allocated_while_down_unit_seconds) as allocated_while_down_hours,
@@ -117,6 +119,7 @@ select
     measured.down_planned_unit_seconds,
     measured.down_unplanned_unit_seconds,
     measured.draining_unit_seconds,
+    measured.stranded_unit_seconds,
     measured.overcommit_unit_seconds,
     measured.unplaced_unit_seconds
 from measured

@@ -25,7 +25,28 @@ held as (
     group by usage_date, cluster, pool, accelerator_model, team, workload_class
 ),
 
--- CPUs are released while an attempt is suspended. Slurm says for how long, not when: it is spread evenly.
+-- CPUs are released while an attempt is suspended: when, where the accounting database says so.
+suspended as (
+    select
+        windows.usage_date,
+        suspensions.attempt_id,
+        cast(sum(seconds_between(
+            greatest(suspensions.starts_at, windows.window_start_at),
+            least(coalesce(suspensions.ends_at, windows.window_end_at), windows.window_end_at)
+        )) as bigint) as suspended_seconds
+    from core.suspensions as suspensions
+    inner join windows
+        on suspensions.cluster = windows.cluster
+        and suspensions.starts_at < windows.window_end_at
+        and coalesce(suspensions.ends_at, windows.window_end_at) > windows.window_start_at
+    group by windows.usage_date, suspensions.attempt_id
+),
+
+known_suspensions as (
+    select distinct attempt_id from core.suspensions
+),
+
+-- Else Slurm says for how long, not when: it is spread evenly.
 day_parts as (
     select
         windows.usage_date,
@@ -41,12 +62,17 @@ day_parts as (
         attempts.started_at >= windows.window_start_at as is_start_day,
         coalesce(
             attempts.ended_at > windows.window_start_at and attempts.ended_at <= windows.window_end_at, false
-        ) as is_end_day
+        ) as is_end_day,
+        known_suspensions.attempt_id is not null as is_suspension_known,
+        coalesce(suspended.suspended_seconds, 0) as day_suspended_seconds
     from mart.attempts as attempts
     inner join windows
         on attempts.cluster = windows.cluster
         and attempts.started_at < windows.window_end_at
         and coalesce(attempts.ended_at, windows.window_end_at) >= windows.window_start_at
+    left join known_suspensions on attempts.attempt_id = known_suspensions.attempt_id
+    left join suspended
+        on windows.usage_date = suspended.usage_date and attempts.attempt_id = suspended.attempt_id
     where attempts.started_at is not null
 ),
 
@@ -65,6 +91,7 @@ run as (
         cast(sum(
             case
                 when held_seconds = 0 then 0
+                when is_suspension_known then cpus * (seconds - day_suspended_seconds)
                 when cpu_seconds = cpus * held_seconds then cpus * seconds
                 else (cpu_seconds // held_seconds) * elapsed_after
                     + (cpu_seconds % held_seconds) * elapsed_after // held_seconds

@@ -1,5 +1,5 @@
 -- severity: error
--- The accelerators placed on nodes differ from those that the allocation has.
+-- The whole devices placed on nodes differ from those that the allocation has.
 with placed as (
     select
         cluster,
@@ -17,11 +17,22 @@ allocated as (
         cast(sum(accelerators_counted) as bigint) * 84000 as allocated_units
     from core.tres
     group by tres
+    having max(share) = ''
+),
+
+shared as (
+    select distinct
+        cluster,
+        allocated_tres,
+        node_list,
+        epoch_at
+    from core.share_placements
 )
 
 select
     placed.*,
     allocated.allocated_units
 from placed
-left join allocated on placed.allocated_tres = allocated.tres
-where placed.placed_units is distinct from allocated.allocated_units
+inner join allocated on placed.allocated_tres = allocated.tres
+left join shared using (cluster, allocated_tres, node_list, epoch_at)
+where shared.cluster is null and placed.placed_units is distinct from allocated.allocated_units

@@ -10,14 +10,14 @@ with by_hours as (
 
 by_interval as (
     select
-        attempts.attempt_id,
-        attempts.accelerator_units * greatest(0, seconds_between(
-            greatest(attempts.started_at, clusters.first_at),
-            least(coalesce(attempts.ended_at, clusters.as_of_at), clusters.as_of_at)
-        )) as held_unit_seconds
-    from core.attempts as attempts
-    inner join core.clusters as clusters on attempts.cluster = clusters.cluster
-    where attempts.started_at is not null
+        nodes.attempt_id,
+        cast(sum(nodes.accelerator_units * greatest(0, seconds_between(
+            greatest(nodes.started_at, clusters.first_at),
+            least(coalesce(nodes.ended_at, clusters.as_of_at), clusters.as_of_at)
+        ))) as bigint) as held_unit_seconds
+    from mart.attempt_nodes as nodes
+    inner join core.clusters as clusters on nodes.cluster = clusters.cluster
+    group by nodes.attempt_id
 )
 
 select

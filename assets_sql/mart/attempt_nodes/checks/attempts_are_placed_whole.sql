@@ -1,19 +1,10 @@
 -- severity: error
--- What an attempt holds on nodes differs from what it was allocated.
-with placed as (
-    select
-        attempt_id,
-        cast(sum(accelerator_units) as bigint) as placed_units
-    from mart.attempt_nodes
-    group by attempt_id
-)
-
-select
-    attempts.attempt_id,
-    attempts.accelerator_units,
-    placed.placed_units
+-- An attempt that held accelerators is on no node, and is not rejected either.
+select attempts.attempt_id
 from core.attempts as attempts
-left join placed on attempts.attempt_id = placed.attempt_id
+left join core.rejected_attempts as rejected on attempts.attempt_id = rejected.attempt_id
+left join mart.attempt_nodes as nodes on attempts.attempt_id = nodes.attempt_id
 where attempts.started_at is not null
-    and attempts.accelerator_units > 0
-    and attempts.accelerator_units is distinct from placed.placed_units
+    and attempts.holds_accelerators
+    and rejected.attempt_id is null
+    and nodes.attempt_id is null

@@ -1,0 +1,192 @@
+-- Evidence that an open attempt is over: one of its nodes went down, or the attempts that started after it need the
+-- accelerators that it claims. Suspended attempts may share a node with others and are not judged.
+with candidates as (
+    select
+        attempts.attempt_id,
+        attempts.cluster,
+        attempts.allocated_tres,
+        attempts.node_list,
+        attempts.started_at,
+        clusters.as_of_at
+    from core.attempts as attempts
+    inner join core.clusters as clusters on attempts.cluster = clusters.cluster
+    where attempts.is_open
+        and attempts.ended_at is null
+        and attempts.started_at < clusters.as_of_at
+        and attempts.state not in ('SUSPENDED', 'STOPPED')
+),
+
+candidate_nodes as (
+    select
+        candidates.*,
+        hostlists.node
+    from candidates
+    inner join core.hostlists as hostlists on candidates.node_list = hostlists.node_list
+),
+
+downs as (
+    select
+        candidate_nodes.attempt_id,
+        candidate_nodes.node,
+        events.starts_at as evidence_at,
+        'node_down' as evidence
+    from candidate_nodes
+    inner join core.node_events as events
+        on candidate_nodes.cluster = events.cluster
+        and candidate_nodes.node = events.node
+        and events.unavailability = 'down_unplanned'
+        and events.starts_at > candidate_nodes.started_at
+        and events.starts_at < candidate_nodes.as_of_at
+),
+
+-- Who holds what on the nodes of the candidates.
+busy_nodes as (
+    select distinct
+        cluster,
+        node
+    from candidate_nodes
+),
+
+holdings as (
+    select
+        attempts.attempt_id,
+        attempts.cluster,
+        attempts.started_at,
+        coalesce(attempts.ended_at, timestamp '9999-01-01') as ended_at,
+        placements.node,
+        placements.accelerator_model,
+        placements.accelerator_units
+    from busy_nodes
+    inner join core.placements as placements
+        on busy_nodes.cluster = placements.cluster and busy_nodes.node = placements.node
+    inner join core.attempts as attempts
+        on placements.cluster = attempts.cluster
+        and placements.allocated_tres = attempts.allocated_tres
+        and placements.node_list = coalesce(attempts.node_list, '')
+        and attempts.started_at is not null
+    left join core.inventory_epochs as epochs
+        on attempts.cluster = epochs.cluster
+        and attempts.started_at >= epochs.epoch_at
+        and attempts.started_at < epochs.epoch_end_at
+    where placements.epoch_at = coalesce(epochs.epoch_at, timestamp '1900-01-01')
+        and coalesce(attempts.ended_at, timestamp '9999-01-01') > attempts.started_at
+),
+
+claims as (
+    select
+        candidates.attempt_id,
+        candidates.as_of_at,
+        holdings.cluster,
+        holdings.node,
+        holdings.accelerator_model,
+        holdings.started_at,
+        holdings.accelerator_units
+    from candidates
+    inner join holdings on candidates.attempt_id = holdings.attempt_id
+),
+
+later as (
+    select
+        claims.*,
+        holdings.started_at as later_start_at,
+        holdings.ended_at as later_end_at,
+        holdings.accelerator_units as later_units
+    from claims
+    inner join holdings
+        on claims.cluster = holdings.cluster
+        and claims.node = holdings.node
+        and claims.accelerator_model = holdings.accelerator_model
+        and claims.attempt_id <> holdings.attempt_id
+        and (
+            holdings.started_at > claims.started_at
+            or (holdings.started_at = claims.started_at and holdings.attempt_id > claims.attempt_id)
+        )
+),
+
+edges as (
+    select
+        attempt_id,
+        as_of_at,
+        cluster,
+        node,
+        accelerator_model,
+        accelerator_units,
+        later_start_at as edge_at,
+        later_units as added_units
+    from later
+    union all
+    select
+        attempt_id,
+        as_of_at,
+        cluster,
+        node,
+        accelerator_model,
+        accelerator_units,
+        later_end_at,
+        -later_units
+    from later
+),
+
+-- At one instant what ends goes before what begins.
+claimed as (
+    select
+        *,
+        accelerator_units + sum(added_units) over (
+            partition by attempt_id, node, accelerator_model
+            order by edge_at, added_units rows unbounded preceding
+        ) as claimed_units
+    from edges
+),
+
+-- The scheduler may know more accelerators than the inventory: then nothing is contradicted.
+known_units as (
+    select
+        cluster,
+        node,
+        cast(sum(installed_accelerators) as bigint) * 84000 as scheduler_units
+    from core.node_snapshots
+    group by cluster, node
+),
+
+reallocations as (
+    select
+        claimed.attempt_id,
+        claimed.node,
+        claimed.edge_at as evidence_at,
+        'node_reallocated' as evidence
+    from claimed
+    inner join core.node_capacity as capacity
+        on claimed.cluster = capacity.cluster
+        and claimed.node = capacity.node
+        and claimed.accelerator_model = capacity.accelerator_model
+        and claimed.edge_at >= capacity.valid_from_at
+        and claimed.edge_at < capacity.valid_to_at
+        and capacity.installed_units > 0
+    left join known_units on claimed.cluster = known_units.cluster and claimed.node = known_units.node
+    where claimed.added_units > 0
+        and claimed.edge_at < claimed.as_of_at
+        and claimed.claimed_units > greatest(capacity.installed_units, coalesce(known_units.scheduler_units, 0))
+),
+
+evidence as (
+    select * from downs
+    union all
+    select * from reallocations
+),
+
+earliest as (
+    select *
+    from evidence
+    qualify row_number() over (partition by attempt_id order by evidence_at, evidence, node) = 1
+)
+
+select
+    candidates.attempt_id,
+    candidates.cluster,
+    candidates.started_at,
+    earliest.evidence_at as ended_at,
+    earliest.evidence,
+    earliest.node,
+    seconds_between(earliest.evidence_at, candidates.as_of_at) as runaway_seconds
+from candidates
+inner join earliest on candidates.attempt_id = earliest.attempt_id
