@@ -35,6 +35,16 @@ periods as (
             timestamp '9999-01-01'
         ) as valid_to_at
     from edges
+),
+
+sizes as (
+    select
+        cluster,
+        node,
+        max(node_cpus) as node_cpus,
+        max(memory_mib) as memory_mib
+    from core.node_snapshots
+    group by cluster, node
 )
 
 select
@@ -43,9 +53,12 @@ select
     periods.accelerator_model,
     coalesce(min(inventory.pool), 'unassigned') as pool,
     coalesce(cast(sum(inventory.installed_accelerators) as bigint), 0) * 84000 as installed_units,
+    max(sizes.node_cpus) as node_cpus,
+    max(sizes.memory_mib) as memory_mib,
     periods.valid_from_at,
     periods.valid_to_at
 from periods
+left join sizes on periods.cluster = sizes.cluster and periods.node = sizes.node
 left join core.inventory as inventory
     on periods.cluster = inventory.cluster
     and periods.node = inventory.node

@@ -18,31 +18,27 @@ models as (
     from core.node_capacity
 ),
 
-node_sizes as (
-    select
+-- What each attempt takes of a node's CPUs and memory; suspension releases CPUs.
+loads as (
+    select distinct
+        attempt_id,
         cluster,
         node,
-        max(node_cpus) as node_cpus,
-        max(memory_mib) as memory_mib
-    from core.node_snapshots
-    group by cluster, node
-),
-
--- CPUs and memory are split evenly over an attempt's nodes; suspension releases CPUs.
-node_loads as (
+        cpus_on_node,
+        memory_mib_on_node,
+        started_at,
+        coalesce(ended_at, timestamp '9999-01-01') as ended_at
+    from mart.attempt_nodes
+    union all
     select
-        attempts.attempt_id,
-        attempts.cluster,
-        hostlists.node,
-        attempts.started_at,
-        coalesce(attempts.ended_at, runaways.ended_at, timestamp '9999-01-01') as ended_at,
-        coalesce(attempts.cpus, 0) // greatest(coalesce(attempts.nodes, 1), 1) as cpus,
-        coalesce(tres_memory_mib(attempts.allocated_tres), 0) // greatest(coalesce(attempts.nodes, 1), 1) as memory_mib
-    from core.attempts as attempts
-    inner join core.hostlists as hostlists on attempts.node_list = hostlists.node_list
-    inner join node_sizes on attempts.cluster = node_sizes.cluster and hostlists.node = node_sizes.node
-    left join core.runaway_attempts as runaways on attempts.attempt_id = runaways.attempt_id
-    where attempts.started_at is not null
+        attempt_id,
+        cluster,
+        node,
+        cpus_on_node,
+        memory_mib_on_node,
+        started_at,
+        coalesce(ended_at, timestamp '9999-01-01') as ended_at
+    from core.cpu_attempt_nodes
 ),
 
 intervals as (
@@ -77,9 +73,9 @@ intervals as (
         0,
         0,
         0,
-        loads.cpus,
-        loads.memory_mib
-    from node_loads as loads
+        loads.cpus_on_node,
+        loads.memory_mib_on_node
+    from loads
     inner join models on loads.cluster = models.cluster and loads.node = models.node
     union all
     select
@@ -95,10 +91,10 @@ intervals as (
         0,
         0,
         0,
-        -loads.cpus,
+        -loads.cpus_on_node,
         0
     from core.suspensions as suspensions
-    inner join node_loads as loads on suspensions.attempt_id = loads.attempt_id
+    inner join loads on suspensions.attempt_id = loads.attempt_id
     inner join models on loads.cluster = models.cluster and loads.node = models.node
     union all
     select
@@ -325,10 +321,10 @@ select
         when segments.whole_reservations > 0 then segments.installed_units
         else greatest(0, segments.reserved_units)
     end as reserved_units,
-    greatest(0, node_sizes.node_cpus - segments.held_cpus) as free_cpus,
-    greatest(0, node_sizes.memory_mib - segments.held_memory_mib) as free_memory_mib
+    case when capacity.node_cpus is not null then greatest(0, capacity.node_cpus - segments.held_cpus) end as free_cpus,
+    case when capacity.memory_mib is not null then greatest(0, capacity.memory_mib - segments.held_memory_mib) end
+        as free_memory_mib
 from segments
-left join node_sizes on segments.cluster = node_sizes.cluster and segments.node = node_sizes.node
 left join core.node_capacity as capacity
     on segments.cluster = capacity.cluster
     and segments.node = capacity.node

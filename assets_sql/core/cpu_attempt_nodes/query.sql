@@ -1,0 +1,30 @@
+with accelerator_nodes as (
+    select distinct
+        cluster,
+        node
+    from core.node_capacity
+    where installed_units > 0
+),
+
+-- Only distinct lists are joined with the nodes, so that most attempts are never expanded.
+lists as (
+    select
+        accelerator_nodes.cluster,
+        hostlists.node_list,
+        hostlists.node
+    from core.hostlists as hostlists
+    inner join accelerator_nodes on hostlists.node = accelerator_nodes.node
+)
+
+select
+    attempts.attempt_id,
+    attempts.cluster,
+    lists.node,
+    coalesce(attempts.cpus, 0) // greatest(coalesce(attempts.nodes, 1), 1) as cpus_on_node,
+    coalesce(tres_memory_mib(attempts.allocated_tres), 0) // greatest(coalesce(attempts.nodes, 1), 1)
+        as memory_mib_on_node,
+    attempts.started_at,
+    attempts.ended_at
+from core.attempts as attempts
+inner join lists on attempts.cluster = lists.cluster and attempts.node_list = lists.node_list
+where attempts.started_at is not null and not attempts.holds_accelerators
