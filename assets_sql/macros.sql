@@ -45,3 +45,7 @@ create or replace temp macro accrued_nanos(amount, elapsed, total) as
 -- Billionths of a currency as an amount.
 create or replace temp macro nanos_amount(nanos) as
     cast(cast(cast(nanos as bigint) as decimal(19, 0)) * cast(0.000000001 as decimal(10, 9)) as decimal(38, 12));
+
+-- A line of a bridge with its sign, for reading; null where it explains nothing.
+create or replace temp macro bridge_line(line, seconds) as
+    case when seconds <> 0 then line || case when seconds > 0 then ' +' else ' ' end || cast(seconds as varchar) end;

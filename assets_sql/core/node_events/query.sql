@@ -1,4 +1,5 @@
--- What each event made of its node's free accelerators. Of an event's records the one collected last wins.
+-- What each event made of its node's free accelerators, and what the scheduler's own totals make of it. Of an event's
+-- records the one collected last wins.
 with winners as (
     select *
     from raw.slurm_node_events
@@ -20,6 +21,13 @@ select
         when regexp_matches(node_state, '(DOWN|FAIL|INVAL|ERR|UNK|NO_RESPOND|\*)') then 'down_unplanned'
         when regexp_matches(node_state, '(DRAIN|DRNG)') then 'draining_unusable'
     end as unavailability,
+    -- An event under maintenance is left to its reservation; powered down and future nodes are planned.
+    case
+        when regexp_matches(node_state, '(MAINT|\$)') then null
+        when regexp_matches(node_state, '(FUTURE|FUTR|POWERED_DOWN|POW_DN|~)') then 'planned_down'
+        else 'down'
+    end as reported_as,
+    node_tres,
     reason,
     source_file,
     source_line
