@@ -254,7 +254,7 @@ def _without_title(
     """sreport writes a title before its header: takes the window from it, and blanks it so that line numbers hold."""
     with file_bytes.opened(file) as stream:
         lines = stream.read().decode("utf-8").split("\n")
-    header = next((number for number, line in enumerate(lines) if line.startswith("Cluster|")), None)
+    header = next((number for number, line in enumerate(lines) if "|" in line), None)
     titles = [line.rstrip() for line in lines[: header or 0]]
     title = next((match for line in titles if (match := REPORT_TITLE.search(line))), None)
     if header is None or title is None:
