@@ -107,3 +107,6 @@ create or replace temp macro node_unavailability(node_state) as
 -- The count of one plain resource in a TRES string, such as cpu or node.
 create or replace temp macro tres_count(tres, resource) as
     try_cast(regexp_extract(tres, '(?:^|,)' || resource || '=([0-9]{1,12})(?:,|$)', 1) as bigint);
+-- A line of a bridge with its sign, for reading; null where it explains nothing.
+create or replace temp macro bridge_line(line, seconds) as
+    case when seconds <> 0 then line || case when seconds > 0 then ' +' else ' ' end || cast(seconds as varchar) end;

@@ -143,7 +143,9 @@ def trust_line(warehouse: Warehouse) -> str:
         "from report.data_trust_daily"
     )[0]
     compared, unexplained = warehouse.rows(
-        "select count(*), coalesce(sum(abs(unexplained)), 0) from report.reconciliation_daily"
+        "select count(*), coalesce(sum(abs(unexplained)), 0) from report.reconciliation_daily as compared "
+        "inner join core.clusters as clusters on compared.cluster = clusters.cluster "
+        "and compared.window_end <= clusters.as_of_at"
     )[0]
     reconciled = (
         f"{compared:,} totals of the scheduler compared, {unexplained:,} seconds unexplained"

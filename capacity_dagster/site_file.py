@@ -27,6 +27,7 @@ SourceKind = Literal[
     "slurm_account_usage",
     "slurm_suspensions",
     "slurm_qos",
+    "slurm_cluster_usage",
     "inventory",
     "org_mapping",
     "purchase_lots",
@@ -132,9 +133,12 @@ class WorkloadClass(_Section):
 
 
 class Reconciliation(_Section):
-    """How far the scheduler's own totals may differ, unexplained, before a check warns."""
+    """How far the scheduler's own totals may differ, unexplained, before nothing more is published."""
 
     tolerance_seconds: Annotated[int, Field(ge=0)] = 0
+    """In resource-seconds of one compared total; a total passes that keeps this or the share."""
+    tolerance_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """As a share of the scheduler's total."""
 
 
 class Resources(_Section):

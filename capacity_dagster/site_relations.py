@@ -33,7 +33,15 @@ def _rows(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
     zone = content.site.reporting_time_zone
     as_of = naive(warehouse.as_of)
     return {
-        "site.settings": [(content.site.name, content.site.first_day, zone, content.reconciliation.tolerance_seconds)],
+        "site.settings": [
+            (
+                content.site.name,
+                content.site.first_day,
+                zone,
+                content.reconciliation.tolerance_seconds,
+                content.reconciliation.tolerance_share,
+            )
+        ],
         "site.clusters": [
             (name, cluster.scheduler, zone, content.site.first_day, as_of)
             for name, cluster in sorted(content.clusters.items())

@@ -28,7 +28,13 @@ READER_VERSION = 1
 SPREADSHEETS = frozenset({"inventory", "org_mapping", "purchase_lots", "flat_costs"})
 """Kinds that people keep as CSV with quoting, or as Parquet."""
 
+REPORTS = {
+    "slurm_account_usage": "sreport -P -t seconds cluster AccountUtilizationByUser",
+    "slurm_cluster_usage": "sreport -P -t seconds cluster Utilization",
+}
+"""Kinds that sreport prints, below a title that holds their window; and the command."""
 REPORT_TITLE = re.compile(r"Utilization (\S+) - (\S+?)(?: \(\d+ secs\))?$")
+REPORT_UNIT = re.compile(r"reported in (?:\S+ )?Seconds$")
 SHOWN_TEXT = 4000
 """How much of a rejected record's text is kept: enough to see it, not enough to fill a disk."""
 
@@ -179,8 +185,8 @@ class Reader:
             file = scratch / "clean.txt"
             file_bytes.write_clean(delivery.file, file)
             found = file_bytes.probe(file)
-        if self.table.name == "slurm_account_usage":
-            file, found = _without_title(file, found, scratch, parameters)
+        if command := REPORTS.get(self.table.name):
+            file, found = _without_title(file, found, command, scratch, parameters)
         if "scontrol" in self.table.formats:
             create_lines(connection, file, found)
             if not re.search(r"(^|\n)NodeName=", found.head):
@@ -243,20 +249,19 @@ class Reader:
 
 
 def _without_title(
-    file: Path, found: file_bytes.Probe, scratch: Path, parameters: dict[str, Any]
+    file: Path, found: file_bytes.Probe, command: str, scratch: Path, parameters: dict[str, Any]
 ) -> tuple[Path, file_bytes.Probe]:
     """sreport writes a title before its header: takes the window from it, and blanks it so that line numbers hold."""
     with file_bytes.opened(file) as stream:
         lines = stream.read().decode("utf-8").split("\n")
-    header = next((number for number, line in enumerate(lines) if line.startswith("Cluster|")), None)
-    title = next((match for line in lines[: header or 0] if (match := REPORT_TITLE.search(line))), None)
+    header = next((number for number, line in enumerate(lines) if "|" in line), None)
+    titles = [line.rstrip() for line in lines[: header or 0]]
+    title = next((match for line in titles if (match := REPORT_TITLE.search(line))), None)
     if header is None or title is None:
-        raise SourceError(
-            "has no title with a window above a header; expected what "
-            "`sreport -P -t seconds cluster AccountUtilizationByUser` prints"
-        )
-    if not any("TRES Seconds" in line or "Seconds" in line for line in lines[:header]):
-        raise SourceError("is not in seconds; expected `sreport -t seconds`")
+        raise SourceError(f"has no title with a window above a header; expected what `{command}` prints")
+    if not any(REPORT_UNIT.search(line) for line in titles):
+        said = next((line for line in titles if " reported in " in line), None)
+        raise SourceError(f"is not in seconds{f' ({said!r})' if said else ''}; expected `sreport -t seconds`")
     parameters["window_start"], parameters["window_end"] = title.group(1), title.group(2)
     body = scratch / "body.psv"
     body.write_text("\n".join([lines[header], *[""] * header, *lines[header + 1 :]]), encoding="utf-8")

@@ -28,7 +28,8 @@ DAYS = "days"
 """The relation from which a day-grain query reads the days it is to build."""
 
 SITE_TABLES = {
-    "site.settings": "site_name varchar, first_day date, reporting_time_zone varchar, tolerance_seconds bigint",
+    "site.settings": "site_name varchar, first_day date, reporting_time_zone varchar, tolerance_seconds bigint, "
+    "tolerance_share double",
     "site.clusters": "cluster varchar, scheduler varchar, reporting_time_zone varchar, first_at timestamp, "
     "as_of_at timestamp",
     "site.accelerators": "alias varchar, accelerator_model varchar",

@@ -77,7 +77,7 @@ def test_published_folder_answers_its_ten_questions(demo: tuple[Path, subprocess
 def test_manifest_tells_what_it_was_made_from(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     manifest = json.loads((demo[0] / "published" / "current" / "manifest.json").read_text())
     assert manifest["as_of"] == {"alpha": "2026-11-21T23:12:56Z", "beta": "2026-11-21T23:12:57Z"}
-    assert len(manifest["inputs"]) == 17
+    assert len(manifest["inputs"]) == 21
     assert all(re.fullmatch("[0-9a-f]{64}", each["sha256"]) for each in manifest["inputs"])
     assert all(check["passed"] for check in manifest["checks"])
     assert manifest["tables"]["mart.attempts"]["rows"] == 947

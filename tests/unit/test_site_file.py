@@ -46,6 +46,7 @@ def test_a_good_site_file_is_read_and_what_it_leaves_out_has_its_default(tmp_pat
     assert site.content.site.reporting_time_zone == "UTC"
     assert site.content.clusters["alpha"].scheduler == "slurm"
     assert site.content.reconciliation.tolerance_seconds == 0
+    assert site.content.reconciliation.tolerance_share == 0
     assert site.content.sources[0].cluster is None
     assert (site.landing, site.work, site.published) == tuple(
         tmp_path / name for name in ("landing", "work", "published")
@@ -178,6 +179,11 @@ def test_a_good_site_file_is_read_and_what_it_leaves_out_has_its_default(tmp_pat
             GOOD + "\n[reconciliation]\ntolerance_seconds = -1\n",
             ["key 'reconciliation.tolerance_seconds' is -1", "greater than or equal to 0"],
             id="a tolerance below nothing",
+        ),
+        pytest.param(
+            GOOD + "\n[reconciliation]\ntolerance_share = 1.5\n",
+            ["key 'reconciliation.tolerance_share' is 1.5", "less than or equal to 1"],
+            id="a tolerance above everything",
         ),
     ],
 )

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from capacity_dagster.errors import SourceError
-from capacity_dagster.site_file import shipped_demo
+from capacity_dagster.site_file import SourceKind, shipped_demo
 
 COLUMNS = (
     "Cluster|DBIndex|JobIDRaw|JobID|Submit|Eligible|Start|End|ElapsedRaw|State|ExitCode|Partition|QOS|Account|User"
@@ -656,12 +656,103 @@ def test_a_report_without_a_zone_is_an_error(read) -> None:
     [
         (REPORT.split("\n", 4)[4], "has no title with a window"),
         (REPORT.replace("TRES Seconds", "TRES Minutes"), "is not in seconds"),
-        (REPORT.replace("Cluster|Account", "Account"), "has no title with a window above a header"),
+        (REPORT.replace("Cluster|Account", "Account"), "has no column 'Cluster'"),
+        (REPORT.split("Cluster|")[0], "has no title with a window above a header"),
     ],
 )
 def test_a_report_that_cannot_be_read_says_why(read, text: str, said: str) -> None:
     with pytest.raises(SourceError, match=said):
         read("slurm_account_usage", text, time_zone="UTC")
+
+
+CLUSTER_REPORT = f"""{"-" * 80}
+Cluster Utilization 2026-11-21T22:00:00 - 2026-11-21T22:59:59
+Usage reported in TRES Seconds
+{"-" * 80}
+Cluster|TRES Name|Allocated|Down|PLND Down|Idle|Planned|Reported
+alpha|gres/gpu|103478|9608|17312|97010|0|227408
+alpha|gres/gpu:H100|74578|5848|17312|58170|0|155908
+"""
+
+MEASURES = (
+    "allocated_seconds",
+    "down_seconds",
+    "planned_down_seconds",
+    "idle_seconds",
+    "planned_seconds",
+    "overcommitted_seconds",
+    "reported_seconds",
+    "resource_count",
+)
+
+
+def test_a_clusters_totals_are_read(read) -> None:
+    found = read("slurm_cluster_usage", CLUSTER_REPORT, time_zone="UTC")
+    assert found.rejected == []
+    assert [(each["source_line"], each["resource"], *map(each.get, MEASURES)) for each in found.accepted] == [
+        (6, "gres/gpu", 103478, 9608, 17312, 97010, 0, None, 227408, None),
+        (7, "gres/gpu:h100", 74578, 5848, 17312, 58170, 0, None, 155908, None),
+    ]
+    assert {(each["window_start_at"], each["window_end_at"]) for each in found.accepted} == {
+        (datetime(2026, 11, 21, 22), datetime(2026, 11, 21, 23))
+    }
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Cluster|TRES Name|TRES Count|Allocated|Down|PLND Down|Idle|Over Comm|Reserved|Reported",
+        "cluster|TRESName|TRESCount|allocated|down|PlannedDown|idle|OverComm|reserved|reported",
+        "Cluster|TRES Name|Count|Allocated|Down|Planned Down|Idle|OverCommitted|Planned|Reported",
+    ],
+)
+def test_a_clusters_columns_are_found_however_a_version_spells_them(read, header: str) -> None:
+    title = CLUSTER_REPORT.split("Cluster|")[0]
+    found = read("slurm_cluster_usage", f"{title}{header}\nalpha|gres/gpu|8|1|2|3|4|5|6|7\n", time_zone="UTC")
+    assert [tuple(map(each.get, MEASURES)) for each in found.accepted] == [(1, 2, 3, 4, 6, 5, 7, 8)]
+
+
+@pytest.mark.parametrize(
+    ("unit", "shown"),
+    [
+        ("TRES Minutes", "TRES Minutes"),
+        ("TRES Hours", "TRES Hours"),
+        ("Percentage of Total", "Percentage of Total"),
+        ("TRES Seconds/Percentage of Total", "TRES Seconds/Percentage of Total"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["slurm_cluster_usage", "slurm_account_usage"])
+def test_a_report_in_another_unit_is_refused(read, kind: SourceKind, unit: str, shown: str) -> None:
+    report = {"slurm_cluster_usage": CLUSTER_REPORT, "slurm_account_usage": REPORT}[kind]
+    with pytest.raises(SourceError) as raised:
+        read(kind, report.replace("TRES Seconds", unit), time_zone="UTC")
+    assert f"is not in seconds ('Usage reported in {shown}'); expected `sreport -t seconds`" in str(raised.value)
+
+
+def test_a_report_of_accounts_is_not_one_of_the_cluster(read) -> None:
+    with pytest.raises(SourceError, match="has no column 'Allocated'"):
+        read("slurm_cluster_usage", REPORT, time_zone="UTC")
+    with pytest.raises(SourceError, match="sreport -P -t seconds cluster Utilization"):
+        read("slurm_cluster_usage", CLUSTER_REPORT.split("\n", 4)[4], time_zone="UTC")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("alpha|gres/gpu|12(4.5%)|0|0|0|0|12", "unreadable_usage"),
+        ("alpha|gres/gpu||0|0|0|0|12", "unreadable_usage"),
+        ("alpha|gres/gpu|12|0|0|-1|0|12", "unreadable_usage"),
+        ("alpha|gres/gpu|12|0|0|much|0|12", "unreadable_usage"),
+        ("gamma|gres/gpu|12|0|0|0|0|12", "undeclared_cluster"),
+        ("alpha||12|0|0|0|0|12", "no_resource"),
+        ("alpha|gres/gpu|12|0", "truncated_record"),
+    ],
+)
+def test_a_total_that_cannot_be_understood_is_rejected(read, line: str, reason: str) -> None:
+    ending = "" if reason == "truncated_record" else "\n"
+    found = read("slurm_cluster_usage", f"{CLUSTER_REPORT}{line}{ending}", time_zone="UTC")
+    assert len(found.accepted) == 2
+    assert reasons(found) == [(8, reason)]
 
 
 def test_a_truncated_report_keeps_its_whole_rows(read) -> None:

@@ -1,5 +1,6 @@
--- What each event made of its node's free accelerators. Of an event's records the one collected last wins. The scheduler
--- writes no event for what it never had running, nor for a node that drains while a job is still on it: snapshots of the
+-- What each event made of its node's free accelerators, and what the scheduler's own totals make of it. Of an event's
+-- records the one collected last wins.
+-- The scheduler writes no event for a node that drains while a job is still on it: snapshots of the
 -- nodes show those, from when their reason was set (or from the snapshot) to the next one or until an event of the node
 -- ends, for a day at the most. A maintenance reservation shows in the state too, but has times of its own.
 with winners as (
@@ -87,6 +88,13 @@ select
     node_state,
     node_unavailability(node_state) as unavailability,
     false as is_from_snapshot,
+    -- An event under maintenance is left to its reservation; powered down and future nodes are planned.
+    case
+        when regexp_matches(node_state, '(MAINT|\$)') then null
+        when regexp_matches(node_state, '(FUTURE|FUTR|POWERED_DOWN|POW_DN|~)') then 'planned_down'
+        else 'down'
+    end as reported_as,
+    node_tres,
     reason,
     source_file,
     source_line
@@ -100,6 +108,8 @@ select
     node_state,
     unavailability,
     true as is_from_snapshot,
+    cast(null as varchar) as reported_as,
+    cast(null as varchar) as node_tres,
     reason,
     source_file,
     source_line

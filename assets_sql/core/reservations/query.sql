@@ -37,6 +37,7 @@ by_node as (
         winners.ended_at,
         coalesce(winners.flags, '') as flags,
         node_cpus.node_cpus,
+        winners.reserved_tres,
         try_cast(regexp_extract(winners.reserved_tres, '(?:^|,)cpu=([0-9]{1,9})', 1) as bigint) as reserved_cpus,
         named_accelerators.reserved_accelerators,
         winners.source_file,
@@ -79,6 +80,7 @@ select
             0
         )
     end * 84000 as reserved_units,
+    reserved_tres,
     source_file,
     source_line
 from totals

@@ -12,6 +12,9 @@ with records as (
     select 'slurm_account_usage', cluster, load_id, window_start_at, source_file, source_line
     from raw.slurm_account_usage
     union all
+    select 'slurm_cluster_usage', cluster, load_id, window_start_at, source_file, source_line
+    from raw.slurm_cluster_usage
+    union all
     select 'slurm_associations', cluster, load_id, null, source_file, source_line from raw.slurm_associations
     union all
     select 'slurm_nodes', cluster, load_id, null, source_file, source_line from raw.slurm_nodes
@@ -35,7 +38,7 @@ survivors as (
     union all
     select 'slurm_node_events', source_file, source_line from core.node_events where not is_from_snapshot
     union all
-    select 'slurm_node_events', source_file, source_line from raw.slurm_node_events where node is null
+    select 'slurm_node_events', source_file, source_line from core.cluster_registrations
     union all
     select distinct 'slurm_reservations', source_file, source_line from core.reservations
     union all
@@ -48,7 +51,11 @@ survivors as (
     select case when charge_id like 'lot/%' then 'purchase_lots' else 'flat_costs' end, source_file, source_line
     from core.charges
     union all
-    select 'slurm_account_usage', source_file, source_line from raw.slurm_account_usage
+    select distinct
+        case when subject_kind = 'cluster' then 'slurm_cluster_usage' else 'slurm_account_usage' end,
+        source_file,
+        source_line
+    from core.scheduler_usage
     union all
     select 'slurm_associations', source_file, source_line from raw.slurm_associations
     union all
