@@ -3,7 +3,6 @@
 What belongs here: choosing how a file is read, running its SQL, writing the two Parquet files of a load.
 """
 
-import codecs
 import hashlib
 import json
 import os
@@ -18,35 +17,21 @@ import duckdb
 from capacity_dagster.errors import SourceError
 from capacity_dagster.site_file import Site
 from capacity_dagster.sources import bytes as file_bytes
+from capacity_dagster.sources.answers import ANSWERS, create_records
 from capacity_dagster.sources.delimited import create_delivered, create_delivered_csv, create_lines, resolve_columns
+from capacity_dagster.sources.key_value import create_delivered_key_value, is_key_value
 from capacity_dagster.sources.landing import Delivery
 from capacity_dagster.tables.catalogue import LOAD_COLUMNS, Table, assets_folder
 from capacity_dagster.tables.quoting import identifier, literal
 
-READER_VERSION = 1
+READER_VERSION = 2
 """Changes when reading in Python changes meaning, so that every file is read again."""
 
 SPREADSHEETS = frozenset({"inventory", "org_mapping", "purchase_lots", "flat_costs"})
 """Kinds that people keep as CSV with quoting, or as Parquet."""
 
-JSON_ANSWERS = {
-    "slurm_jobs": (
-        "jobs",
-        "the answer of `sacct --json`, `scontrol show job --json` or slurmrestd's /slurmdb/…/jobs and /slurm/…/jobs",
-    ),
-    "slurm_nodes": (
-        "nodes",
-        "the answer of `sinfo --json`, `scontrol show node --json` or slurmrestd's /slurm/…/nodes",
-    ),
-    "slurm_reservations": (
-        "reservations",
-        "the answer of `scontrol show reservation --json` or slurmrestd's /slurm/…/reservations",
-    ),
-}
-"""The kinds that may be JSON: the array of their records, and what answers with it."""
-
-UNDECODABLE = "escaped-backslashreplace"
-"""How an undecodable byte is shown in JSON: `\\xNN`, with its backslash escaped."""
+KEY_VALUE_KEYS = {"slurm_jobs": frozenset({"JobIDRaw", "JobID"})}
+"""The kinds whose records may be cells `Key=value`, and the keys of which the first record must have one."""
 
 REPORT_TITLE = re.compile(r"Utilization (\S+) - (\S+?)(?: \(\d+ secs\))?$")
 SHOWN_TEXT = 4000
@@ -199,6 +184,11 @@ class Reader:
             file = scratch / "clean.txt"
             file_bytes.write_clean(delivery.file, file)
             found = file_bytes.probe(file)
+        if not delivery.source.columns and is_key_value(found.head, KEY_VALUE_KEYS.get(self.table.name, frozenset())):
+            with file_bytes.opened(file) as stream:
+                text = stream.read().decode("utf-8")
+            create_delivered_key_value(connection, self.table, text, found.is_terminated)
+            return
         if self.table.name == "slurm_account_usage":
             file, found = _without_title(file, found, scratch, parameters)
         if "scontrol" in self.table.formats:
@@ -213,29 +203,12 @@ class Reader:
         create_delivered(connection, self.table, delivery.source, file, found)
 
     def _deliver_json(self, connection: duckdb.DuckDBPyConnection, file: Path) -> None:
-        """Creates `document`, one row with the whole answer, and reads the records of its array."""
-        if self.table.name not in JSON_ANSWERS:
+        if self.table.name not in ANSWERS:
             raise SourceError(f"is JSON; expected {self.table.name} as delimited text")
-        array, expected = JSON_ANSWERS[self.table.name]
         with file_bytes.opened(file) as stream:
-            text = stream.read().decode("utf-8-sig", errors=UNDECODABLE)
-        try:
-            connection.execute("create or replace temp table document as select ?::json as content", [text])
-        except duckdb.Error as error:
-            raise SourceError(f"is not one JSON document: {_why_not_json(text, error)}; expected {expected}") from error
-        del text
-        ((form, keys, reported),) = connection.execute(
-            "select json_type(content, $path), array_to_string(json_keys(content), ', '), "
-            "case when json_array_length(content, '$.errors') > 0 then left(content ->> '$.errors', 300) end from document",
-            {"path": f"$.{array}"},
-        ).fetchall()
-        if form != "ARRAY":
-            found = "the keys " + keys[:300] if keys else "no object with keys"
-            raise SourceError(f"has no array '{array}'; found {found}; expected {expected}")
-        if reported:
-            raise SourceError(f"is an answer that reports errors: {reported}; expected {expected}, without errors")
+            create_records(connection, self.table.name, stream)
         connection.execute(f"create or replace temp table delivered as {self.table.formats['json']}")
-        connection.execute("drop table document")
+        connection.execute("drop table records")
 
     def _deliver_parquet(self, connection: duckdb.DuckDBPyConnection, file: Path) -> None:
         source = f"read_parquet({literal(file)}, file_row_number = true)"
@@ -290,26 +263,6 @@ def _without_title(
     body = scratch / "body.psv"
     body.write_text("\n".join([lines[header], *[""] * header, *lines[header + 1 :]]), encoding="utf-8")
     return body, file_bytes.probe(body)
-
-
-def _why_not_json(text: str, error: duckdb.Error) -> str:
-    """Where a text stops being one JSON document, by line and column where that can be told."""
-    try:
-        json.loads(text)
-    except json.JSONDecodeError as problem:
-        several = " (several documents in one file?)" if problem.msg == "Extra data" else ""
-        return f"{problem}{several}"
-    except (ValueError, RecursionError) as problem:
-        return str(problem)
-    return str(error)
-
-
-def _escaped(error: UnicodeError) -> tuple[str, int]:
-    shown, position = codecs.backslashreplace_errors(error)
-    return str(shown).replace("\\", "\\\\"), position
-
-
-codecs.register_error(UNDECODABLE, _escaped)
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, sql: str, target: Path) -> None:

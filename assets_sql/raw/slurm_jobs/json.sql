@@ -1,22 +1,11 @@
 -- Slurm's JSON with an array `jobs`, as columns of text, written as `sacct -P` writes them. Two kinds of objects occur:
 -- slurmdbd's (`sacct --json`, slurmrestd's /slurmdb/…/jobs) with state.current, and slurmctld's (`scontrol show job
 -- --json`, `squeue --json`, slurmrestd's /slurm/…/jobs) with job_state. Steps inside a job are not records.
-with answers as (
-    select json_extract(content, '$.jobs[*]') as records from document
-),
-
-records as (
-    select
-        unnest(records) as record,
-        generate_subscripts(records, 1) as position
-    from answers
-),
-
-objects as (
+with objects as (
     select
         position,
-        record,
-        json_type(record) = 'OBJECT' as is_object,
+        left(coalesce(unusable_text, record::varchar), 4000) as record_text,
+        unusable_text is null as is_object,
         from_json(record, '{
             "cluster": "VARCHAR", "job_id": "JSON", "name": "VARCHAR", "user": "VARCHAR", "user_name": "VARCHAR",
             "account": "VARCHAR", "partition": "VARCHAR", "qos": "VARCHAR", "nodes": "VARCHAR", "flags": "JSON",
@@ -29,7 +18,7 @@ objects as (
             "kill_request_user": "VARCHAR",
             "exit_code": {"return_code": "JSON", "signal": {"id": "JSON", "signal_id": "JSON"}},
             "reservation": {"name": "JSON"}, "resv_name": "VARCHAR",
-            "allocation_nodes": "JSON", "node_count": "JSON", "required": {"CPUs": "JSON"}, "cpus": "JSON",
+            "allocation_nodes": "JSON", "node_count": "JSON", "required": "JSON", "cpus": "JSON",
             "tres": {"allocated": "VARCHAR", "requested": "VARCHAR"},
             "tres_alloc_str": "VARCHAR", "tres_req_str": "VARCHAR", "gres_detail": "JSON", "used_gres": "VARCHAR",
             "array": {"job_id": "JSON", "task_id": "JSON", "task": "VARCHAR",
@@ -43,7 +32,7 @@ objects as (
 jobs as (
     select
         position,
-        record,
+        record_text,
         is_object,
         job,
         job.job_state is not null as is_of_controller,
@@ -216,8 +205,8 @@ mask_texts as (
 )
 
 select
-    resourced.position::bigint as source_line,
-    resourced.record::varchar as record_text,
+    resourced.position as source_line,
+    resourced.record_text,
     case when not resourced.is_object then 'not_an_object' end as problem,
     coalesce(given(resourced.job.cluster), resourced.job.association.cluster) as cluster,
     resourced.job_id,
@@ -269,7 +258,7 @@ select
         resourced.requested_nodes
     ) as nodes,
     coalesce(
-        resourced.allocated_cpus, json_number(resourced.job.required.CPUs), json_number(resourced.job.cpus)
+        resourced.allocated_cpus, json_number(resourced.job.required -> '$.CPUs'), json_number(resourced.job.cpus)
     ) as cpus,
     resourced.requested_tres,
     concat_ws(',', nullif(resourced.allocated_tres, ''), detail_texts.tres) as allocated_tres,

@@ -33,8 +33,15 @@ typed as (
         given(account) as account,
         given(user_name) as user_name,
         given(reservation_name) as reservation_name,
-        try_cast(given(nodes) as bigint) as nodes,
-        try_cast(given(cpus) as bigint) as cpus,
+        -- What an export leaves out may stand in its AllocTRES.
+        coalesce(
+            try_cast(given(nodes) as bigint),
+            case when given(nodes) is null then try_cast(regexp_extract(allocated_tres, '(^|,)node=([0-9]{1,9})', 2) as bigint) end
+        ) as nodes,
+        coalesce(
+            try_cast(given(cpus) as bigint),
+            case when given(cpus) is null then try_cast(regexp_extract(allocated_tres, '(^|,)cpu=([0-9]{1,9})', 2) as bigint) end
+        ) as cpus,
         given(requested_tres) as requested_tres,
         given(allocated_tres) as allocated_tres,
         try_cast(given(timelimit_minutes) as bigint) as timelimit_minutes,
