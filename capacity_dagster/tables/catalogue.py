@@ -31,6 +31,8 @@ SITE_TABLES = {
     "site.settings": "site_name varchar, first_day date, reporting_time_zone varchar, tolerance_seconds bigint",
     "site.clusters": "cluster varchar, scheduler varchar, reporting_time_zone varchar, first_at timestamp, "
     "as_of_at timestamp",
+    "site.node_domains": "cluster varchar, domain varchar",
+    "site.node_aliases": "cluster varchar, alias varchar, node varchar",
     "site.accelerators": "alias varchar, accelerator_model varchar",
     "site.pools": "pool varchar, tenure varchar",
     "site.workload_rules": "position bigint, workload_class varchar, partition_name varchar, qos varchar",

@@ -238,9 +238,10 @@ select
         ) then json_instant(resourced.job.end_time)
     end as ended_at,
     json_number(resourced.job.time.elapsed) as elapsed_seconds,
-    resourced.state
-    || case when resourced.state = 'CANCELLED' then coalesce(' by ' || given(resourced.job.kill_request_user), '') else '' end
-        as state,
+    case
+        when resourced.state = 'CANCELLED' then concat('CANCELLED', ' by ' || given(resourced.job.kill_request_user))
+        else resourced.state
+    end as state,
     case when resourced.job.exit_code is not null then
         coalesce(json_number(resourced.job.exit_code.return_code), '0') || ':' || coalesce(
             json_number(coalesce(resourced.job.exit_code.signal.id, resourced.job.exit_code.signal.signal_id)), '0'

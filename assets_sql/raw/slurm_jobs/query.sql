@@ -34,13 +34,11 @@ typed as (
         given(user_name) as user_name,
         given(reservation_name) as reservation_name,
         -- What an export leaves out may stand in its AllocTRES.
-        coalesce(
-            try_cast(given(nodes) as bigint),
-            case when given(nodes) is null then try_cast(regexp_extract(allocated_tres, '(^|,)node=([0-9]{1,9})', 2) as bigint) end
+        try_cast(
+            coalesce(given(nodes), regexp_extract(allocated_tres, '(?:^|,)node=([0-9]{1,9})', 1)) as bigint
         ) as nodes,
-        coalesce(
-            try_cast(given(cpus) as bigint),
-            case when given(cpus) is null then try_cast(regexp_extract(allocated_tres, '(^|,)cpu=([0-9]{1,9})', 2) as bigint) end
+        try_cast(
+            coalesce(given(cpus), regexp_extract(allocated_tres, '(?:^|,)cpu=([0-9]{1,9})', 1)) as bigint
         ) as cpus,
         given(requested_tres) as requested_tres,
         given(allocated_tres) as allocated_tres,

@@ -1,0 +1,111 @@
+"""The same facts through two formats give the same published tables."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from capacity_dagster.site_file import Site, load_site, shipped_demo
+
+LANDING = shipped_demo() / "landing"
+CLUSTERS = ("alpha", "beta")
+Key = tuple[str, str]
+
+
+def text_records(cluster: str) -> tuple[str, dict[Key, tuple[dict[str, str], list[str]]]]:
+    """The header of jobs.psv, and each record with its physical lines, by raw job id and submit time."""
+    header, *lines = (LANDING / cluster / "jobs.psv").read_bytes().decode().rstrip("\n").split("\n")
+    names = header.split("|")
+    found: dict[Key, tuple[dict[str, str], list[str]]] = {}
+    kept: list[str] = []
+    for line in lines:
+        if line.count("|") >= len(names) - 1:
+            record = dict(zip(names, line.split("|", len(names) - 1), strict=True))
+            kept = [line]
+            found[record["JobIDRaw"], record["Submit"]] = (record, kept)
+        else:
+            kept.append(line)
+    return header, found
+
+
+def json_records(cluster: str) -> dict[Key, dict]:
+    jobs = json.loads((LANDING / cluster / "sacct_sample.json").read_text())["jobs"]
+    return {(str(job["job_id"]), str(job["time"]["submission"])): job for job in jobs}
+
+
+def same_facts(record: dict[str, str], job: dict) -> bool:
+    """Whether a job had not gone on between the two exports: the sample is some minutes older."""
+    return (
+        record["State"].split()[0] == job["state"]["current"]
+        and record["Start"] == str(job["time"]["start"] or {"None": "None"}.get(record["Start"], "Unknown"))
+        and record["End"] == str(job["time"]["end"] or "Unknown")
+    )
+
+
+@pytest.fixture
+def demo_with(tmp_path: Path) -> Callable[[str, dict[str, str]], Site]:
+    """demo_with(name, jobs): the demonstration site with other jobs by cluster, in files of that name."""
+
+    def make(name: str, jobs: dict[str, str]) -> Site:
+        folder = tmp_path / name
+        shutil.copytree(shipped_demo(), folder, copy_function=shutil.copyfile)
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        for cluster, text in jobs.items():
+            (folder / "landing" / cluster / "jobs.psv").unlink()
+            (folder / "landing" / cluster / name).write_bytes(text.encode())
+        toml = (folder / "site.toml").read_text(encoding="utf-8")
+        (folder / "site.toml").write_text(toml.replace("*/jobs.psv", f"*/{name}"), encoding="utf-8")
+        return load_site(folder)
+
+    return make
+
+
+def test_text_and_json_of_the_same_records_publish_the_same_tables(demo_with, build, content_of) -> None:
+    texts, answers = {}, {}
+    gone_on: list[Key] = []
+    for cluster in CLUSTERS:
+        header, records = text_records(cluster)
+        jobs = json_records(cluster)
+        equal = [key for key in jobs if same_facts(records[key][0], jobs[key])]
+        gone_on += [key for key in jobs if key not in equal]
+        texts[cluster] = "\n".join([header, *(line for key in equal for line in records[key][1])]) + "\n"
+        answers[cluster] = json.dumps({"meta": {}, "errors": [], "jobs": [jobs[key] for key in equal]})
+        assert len(equal) >= 6
+    # What is left out ran on between the two exports, and only that.
+    assert len(gone_on) == 6
+    from_text, from_json = demo_with("jobs-text.psv", texts), demo_with("jobs-answer.json", answers)
+    build(from_text)
+    build(from_json)
+    published = content_of(from_text)
+    assert content_of(from_json) == published
+    assert int(published["mart.attempts"].split()[0]) == 66 + 7 - 6
+
+
+def test_what_each_format_does_not_carry_is_in_no_published_table(demo_with, build, query) -> None:
+    """The columns that docs/sources/slurm_jobs.md lists as differing, and no others, differ in raw."""
+    texts, answers = {}, {}
+    for cluster in CLUSTERS:
+        header, records = text_records(cluster)
+        jobs = {key: job for key, job in json_records(cluster).items() if same_facts(records[key][0], job)}
+        texts[cluster] = "\n".join([header, *(line for key in jobs for line in records[key][1])]) + "\n"
+        answers[cluster] = json.dumps({"jobs": list(jobs.values())})
+    rows = []
+    for name, jobs_by_cluster in (("jobs-text.psv", texts), ("jobs-answer.json", answers)):
+        site = demo_with(name, jobs_by_cluster)
+        build(site, "raw.slurm_jobs")
+        columns = [row[0] for row in query(site, "select column_name from (describe raw.slurm_jobs)")]
+        found = query(site, "select * from raw.slurm_jobs order by cluster, job_id, submitted_at")
+        rows.append([dict(zip(columns, row, strict=True)) for row in found])
+    differing = {
+        column for text, answer in zip(*rows, strict=True) for column in text if text[column] != answer[column]
+    }
+    assert differing - {"load_id", "source_line", "source_file", "content_sha256"} == {
+        "db_index",
+        "state_detail",
+        "exit_code",
+        "flags",
+        "elapsed_seconds",
+    }
