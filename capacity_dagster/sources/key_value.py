@@ -6,6 +6,7 @@ empty is absent.
 """
 
 import csv
+import io
 import re
 from collections.abc import Iterator
 
@@ -22,7 +23,7 @@ BATCH = 8192
 def is_key_value(head: str, identifying: frozenset[str]) -> bool:
     """Whether each cell of the first record is `Key=value`, and one of the keys is an identifying one."""
     try:
-        row = next(csv.reader(head.split("\n", 1)[:1], strict=True), [])
+        row = next(csv.reader(io.StringIO(head, newline=""), strict=True), [])
     except csv.Error:
         return False
     cells = [CELL.fullmatch(cell) for cell in row]
@@ -40,53 +41,57 @@ def create_delivered_key_value(
     Raises:
         SourceError: the quoting is broken.
     """
-    delivered = table.contract.delivered
-    columns = list(dict.fromkeys(each.column for each in delivered.values()))
-    # Where a record has a name and an alias of it, the name counts.
-    places = {
-        name.lower(): (order, each.column)
-        for order, names in enumerate(
-            [[(key, each) for key, each in delivered.items()]]
-            + [[(alias, each) for each in delivered.values() for alias in each.aliases]]
-        )
-        for name, each in names
-    }
+    columns = list(dict.fromkeys(each.column for each in table.contract.delivered.values()))
     schema = pa.schema(
-        [
-            ("source_line", pa.int64()),
-            ("record_text", pa.string()),
-            ("problem", pa.string()),
-            *((name, pa.string()) for name in columns),
-        ]
+        [("source_line", pa.int64()), *((name, pa.string()) for name in ("record_text", "problem", *columns))]
     )
+    places = _places(table)
     rows = list(_rows(text))
-    if not is_terminated and rows:
-        rows[-1] = (rows[-1][0], rows[-1][1], "truncated_record")
+    if rows and not is_terminated:
+        line, cells, _ = rows[-1]
+        rows[-1] = (line, cells, "truncated_record")
     batches = []
     for first in range(0, len(rows), BATCH):
         records = []
         for line, cells, problem in rows[first : first + BATCH]:
-            values: dict[str, str] = {}
-            found: dict[str, int] = {}
-            seen: set[str] = set()
-            for cell in cells:
-                match = CELL.fullmatch(cell)
-                if match is None:
-                    problem = problem or ("not_key_value" if cell.strip() else None)
-                    continue
-                key = match[1].lower()
-                if key in seen:
-                    problem = problem or "repeated_key"
-                seen.add(key)
-                if key in places:
-                    order, column = places[key]
-                    if order <= found.get(column, order):
-                        values[column], found[column] = match[2], order
-            records.append({**values, "source_line": line, "record_text": ",".join(cells), "problem": problem})
+            values, broken = _values(cells, places)
+            records.append(
+                {**values, "source_line": line, "record_text": ",".join(cells), "problem": problem or broken}
+            )
         batches.append(pa.RecordBatch.from_pylist(records, schema=schema))
     connection.register("delivered_key_value", pa.Table.from_batches(batches, schema=schema))
     connection.execute("create or replace temp table delivered as select * from delivered_key_value")
     connection.unregister("delivered_key_value")
+
+
+def _places(table: Table) -> dict[str, tuple[str, int]]:
+    """For each key in lower case its column, and its rank among the names of that column: the smallest one counts."""
+    return {
+        name.lower(): (each.column, rank)
+        for key, each in reversed(table.contract.delivered.items())
+        for rank, name in enumerate((key, *each.aliases))
+    }
+
+
+def _values(cells: list[str], places: dict[str, tuple[str, int]]) -> tuple[dict[str, str], str | None]:
+    """A record's values by column, and what is wrong with its cells; an empty cell is nothing."""
+    values: dict[str, str] = {}
+    ranks: dict[str, int] = {}
+    seen: set[str] = set()
+    problem = None
+    for cell in cells:
+        match = CELL.fullmatch(cell)
+        if match is None:
+            problem = problem or ("not_key_value" if cell.strip() else None)
+            continue
+        key = match[1].lower()
+        if key in seen:
+            problem = problem or "repeated_key"
+        seen.add(key)
+        column, rank = places.get(key, ("", 0))
+        if column and rank <= ranks.get(column, rank):
+            values[column], ranks[column] = match[2], rank
+    return values, problem
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str], str | None]]:

@@ -92,11 +92,12 @@ def test_every_record_is_read_and_steps_are_known_as_steps(fox: Site, query, sha
     steps = sum("." in each["JobIDRaw"] for each in delivered)
     assert (len(delivered), len(delivered) - steps) == (876, 294)
     assert query(fox, "select count(*), count(*) filter (where is_step) from raw.slurm_jobs") == [(876, steps)]
-    assert query(fox, "select state, count(*) from raw.slurm_jobs where not is_step group by all order by all") == sorted(
-        Counter(each["State"] for each in delivered if "." not in each["JobIDRaw"]).items()
-    )
     assert query(
-        fox, "select distinct rows_received - rows_accepted - rows_rejected - rows_superseded from report.data_trust_daily"
+        fox, "select state, count(*) from raw.slurm_jobs where not is_step group by all order by all"
+    ) == sorted(Counter(each["State"] for each in delivered if "." not in each["JobIDRaw"]).items())
+    assert query(
+        fox,
+        "select distinct rows_received - rows_accepted - rows_rejected - rows_superseded from report.data_trust_daily",
     ) == [(0,)]
 
 
@@ -166,29 +167,32 @@ def test_the_inventorys_disagreements_are_reported_not_resolved(fox: Site, query
     )
     assert conflicts == [
         *(
-            (f"gpu-{number}", "rtx3090", "several_names", f"gpu-{number}, gpu-{number}-ib.fox, gpu-{number}.fox", 4, None)
+            (
+                f"gpu-{number}",
+                "rtx3090",
+                "several_names",
+                f"gpu-{number}, gpu-{number}-ib.fox, gpu-{number}.fox",
+                4,
+                None,
+            )
             for number in (4, 5, 6)
         ),
         ("gpu-9", "a100", "allocated_model", "the inventory has 2 h100", 0, 1),
     ]
     # The inventory rules: what was held on gpu-9 counts as h100; a node with three names counts once.
-    assert query(
-        fox, "select distinct accelerator_model from mart.attempt_nodes where node = 'gpu-9'"
-    ) == [("h100",)]
+    assert query(fox, "select distinct accelerator_model from mart.attempt_nodes where node = 'gpu-9'") == [("h100",)]
     assert query(
         fox,
         "select count(*), cast(sum(installed_accelerators) as bigint) from core.inventory where node like 'gpu-4%'",
     ) == [(1, 4)]
 
 
-def test_without_the_site_files_keys_no_name_is_matched(
-    make_site, build, query, fox: Site, shared_data: Path
-) -> None:
+def test_without_the_site_files_keys_no_name_is_matched(make_site, build, query, fox: Site, shared_data: Path) -> None:
     plain = re.sub(r"(domain|node_aliases) = .*\n", "", SITE)
     files = {name: (fox.landing / name).read_bytes() for name in ("slurm-sacct.csv", "inventory.csv")}
     site = make_site(plain, files)
     build(site, "core.inventory_conflicts", "core.inventory")
     assert query(site, "select node from core.inventory where node like 'gpu-9%'") == [("gpu-9.fox",)]
-    assert query(
-        site, "select distinct conflict, conflict_detail from core.inventory_conflicts order by all"
-    ) == [("several_names", f"gpu-{number}, gpu-{number}.fox") for number in (4, 5, 6)]
+    assert query(site, "select distinct conflict, conflict_detail from core.inventory_conflicts order by all") == [
+        ("several_names", f"gpu-{number}, gpu-{number}.fox") for number in (4, 5, 6)
+    ]

@@ -113,15 +113,20 @@ resourced as (
 
 -- Where the accounting does not track accelerators, what was taken on each node may still say them:
 -- "gpu:h100:2(IDX:0-1),gpu:h200:4(IDX:2-5)", one text a node.
+details as (
+    select
+        position,
+        coalesce(nullif(array_to_string(json_texts(job.gres_detail), ','), ''), job.used_gres) as detail
+    from resourced
+    where not regexp_matches(allocated_tres, 'gres/(gpu|shard|mps)')
+),
+
 detail_entries as (
     select
         position,
-        unnest(string_split(regexp_replace(
-            array_to_string(coalesce(json_texts(job.gres_detail), [job.used_gres]), ','), '\([^)]*\)', '', 'g'
-        ), ',')) as entry
-    from resourced
-    where not regexp_matches(allocated_tres, 'gres/(gpu|shard|mps)')
-        and coalesce(job.gres_detail ->> '$[0]', nullif(job.used_gres, '')) is not null
+        unnest(string_split(regexp_replace(detail, '\([^)]*\)', '', 'g'), ',')) as entry
+    from details
+    where detail <> ''
 ),
 
 detail_counts as (
