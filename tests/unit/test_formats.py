@@ -209,10 +209,10 @@ def test_names_are_read_as_from_text(read) -> None:
     ]
 
 
-def test_a_reservation_has_a_name_or_none(read) -> None:
+def test_a_reservation_has_a_name_or_an_id_or_none(read) -> None:
     given = [{"id": 3, "name": "resv_a"}, {"id": 3, "name": 3}, {"id": 0, "name": ""}, {"id": 0, "name": 0}, None]
     found = read("slurm_jobs", answer(*(dbd_job(reservation=each) for each in given))).accepted
-    assert [each["reservation_name"] for each in found] == ["resv_a", None, None, None, None]
+    assert [each["reservation_name"] for each in found] == ["resv_a", "#3", None, None, None]
 
 
 # slurmctld.

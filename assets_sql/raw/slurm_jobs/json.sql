@@ -17,7 +17,7 @@ with objects as (
             "state": {"current": "JSON", "reason": "VARCHAR"}, "job_state": "JSON", "state_reason": "VARCHAR",
             "kill_request_user": "VARCHAR",
             "exit_code": {"return_code": "JSON", "signal": {"id": "JSON", "signal_id": "JSON"}},
-            "reservation": {"name": "JSON"}, "resv_name": "VARCHAR",
+            "reservation": {"id": "JSON", "name": "JSON"}, "resv_name": "VARCHAR",
             "allocation_nodes": "JSON", "node_count": "JSON", "required": "JSON", "cpus": "JSON",
             "tres": {"allocated": "VARCHAR", "requested": "VARCHAR"},
             "tres_alloc_str": "VARCHAR", "tres_req_str": "VARCHAR", "gres_detail": "JSON", "used_gres": "VARCHAR",
@@ -256,7 +256,11 @@ select
     resourced.job.qos as qos,
     resourced.job.account as account,
     coalesce(given(resourced.job.user), resourced.job.user_name, resourced.job.association.user) as user_name,
-    case when json_type(resourced.job.reservation.name) = 'VARCHAR' then resourced.job.reservation.name ->> '$'
+    -- Slurm 22.05 writes a number that means nothing in place of the name; the id is right.
+    case
+        when resourced.job.reservation.name ->> '$' <> '' and json_type(resourced.job.reservation.name) = 'VARCHAR'
+            then resourced.job.reservation.name ->> '$'
+        when json_number(resourced.job.reservation.id) <> '0' then '#' || json_number(resourced.job.reservation.id)
         else resourced.job.resv_name
     end as reservation_name,
     coalesce(

@@ -109,3 +109,66 @@ def test_what_each_format_does_not_carry_is_in_no_published_table(demo_with, bui
         "flags",
         "elapsed_seconds",
     }
+
+
+HPC = """
+[site]
+name = "hpc"
+first_day = 2025-11-10
+
+[clusters.hpc]
+
+[[sources]]
+kind = "slurm_jobs"
+files = "job*.json"
+
+[[sources]]
+kind = "slurm_nodes"
+cluster = "hpc"
+files = "slurm-nodes.json"
+
+[[sources]]
+kind = "inventory"
+files = "inventory.csv"
+"""
+INVENTORY = """cluster,node,pool,accelerator_model,accelerators,in_service_at,retired_at
+hpc,gpu1,p,h100,4,2025-11-01T00:00:00Z,
+hpc,gpu2,p,h100,4,2025-11-01T00:00:00Z,
+"""
+CHECK = "accelerators_are_accounted_for"
+
+
+def checks_of(outcomes: dict) -> dict[str, bool]:
+    return {each.name: each.has_passed for each in outcomes["core.inventory_conflicts"].checks}
+
+
+@pytest.mark.case("P29")
+def test_accelerators_that_the_accounting_does_not_track_are_not_published_as_idle(
+    make_site, build, query, shared_data: Path
+) -> None:
+    folder = shared_data / "slurmrestd-json"
+    files = {"inventory.csv": INVENTORY, "slurm-nodes.json": (folder / "slurm-nodes.json").read_bytes()}
+    for file in folder.glob("slurmdb-job-*.json"):
+        files[file.name.removeprefix("slurmdb-")] = file.read_bytes()
+    site = make_site(HPC, files, folder="accounting")
+    assert not checks_of(build(site, "core.inventory_conflicts"))[CHECK]
+    assert query(
+        site,
+        "select node, accelerator_model, inventory_accelerators, scheduler_accelerators "
+        "from core.inventory_conflicts where conflict = 'not_accounted' order by all",
+    ) == [("gpu1", "h100", 4, 4), ("gpu2", "h100", 4, 4), ("gpu3", "unknown", 0, 4), ("gpu4", "unknown", 0, 4)]
+
+    # slurmctld says what a job has on each node: then it is known what was held.
+    job = {
+        "cluster": "hpc",
+        "job_id": 5679,
+        "job_state": ["COMPLETED"],
+        "submit_time": 1762788040,
+        "start_time": 1762788040,
+        "end_time": 1762788100,
+        "nodes": "gpu[1-2]",
+        "tres_alloc_str": "cpu=2,mem=1G,node=2,billing=2",
+        "gres_detail": ["gpu:h100:4(IDX:0-3)", "gpu:h100:4(IDX:0-3)"],
+    }
+    known = make_site(HPC, {**files, "job-5679.json": json.dumps({"jobs": [job]})}, folder="details")
+    assert checks_of(build(known, "core.inventory_conflicts"))[CHECK]
