@@ -4,8 +4,6 @@
 with objects as (
     select
         position,
-        left(coalesce(unusable_text, record::varchar), 4000) as record_text,
-        unusable_text is null as is_object,
         from_json(record, '{
             "cluster": "VARCHAR", "job_id": "JSON", "name": "VARCHAR", "user": "VARCHAR", "user_name": "VARCHAR",
             "account": "VARCHAR", "partition": "VARCHAR", "qos": "VARCHAR", "nodes": "VARCHAR", "flags": "JSON",
@@ -32,8 +30,6 @@ with objects as (
 jobs as (
     select
         position,
-        record_text,
-        is_object,
         job,
         job.job_state is not null as is_of_controller,
         json_texts(coalesce(job.state.current, job.job_state)) as states,
@@ -211,8 +207,8 @@ mask_texts as (
 
 select
     resourced.position as source_line,
-    resourced.record_text,
-    case when not resourced.is_object then 'not_an_object' end as problem,
+    left(coalesce(records.unusable_text, records.record::varchar), 4000) as record_text,
+    case when records.unusable_text is not null then 'not_an_object' end as problem,
     coalesce(given(resourced.job.cluster), resourced.job.association.cluster) as cluster,
     resourced.job_id,
     case
@@ -281,5 +277,6 @@ select
         coalesce(resourced.job.name, ''), chr(13) || chr(10), chr(10)), chr(13), '␍'), chr(0), '␀'), chr(1), '␁')
         as job_name
 from resourced
+inner join records on resourced.position = records.position
 left join detail_texts on resourced.position = detail_texts.position
 left join mask_texts on resourced.array_mask = mask_texts.mask
