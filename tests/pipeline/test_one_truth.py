@@ -1,8 +1,12 @@
 """The same facts through two formats give the same published tables."""
 
+import csv
+import io
 import json
+import re
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -109,6 +113,55 @@ def test_what_each_format_does_not_carry_is_in_no_published_table(demo_with, bui
         "flags",
         "elapsed_seconds",
     }
+
+
+def test_text_and_cells_of_the_same_records_publish_the_same_tables(
+    demo_with, build, content_of, built_demo: Site
+) -> None:
+    cells = {}
+    for cluster in CLUSTERS:
+        written = io.StringIO()
+        writer = csv.writer(written, lineterminator="\n")
+        for record, lines in text_records(cluster)[1].values():
+            record["JobName"] = "\n".join([record["JobName"], *lines[1:]])
+            writer.writerow(f"{name}={value}" for name, value in record.items() if value)
+        cells[cluster] = written.getvalue()
+    site = demo_with("jobs-cells.csv", cells)
+    build(site)
+    assert content_of(site) == content_of(built_demo)
+
+
+def test_reservations_of_both_daemons_publish_the_same_tables(demo_with, build, content_of, built_demo: Site) -> None:
+    site = demo_with("jobs.psv", {})
+    toml = site.path.read_text(encoding="utf-8")
+    source = re.search(r'\[\[sources\]\]\nkind = "slurm_reservations"\n[^\[]*', toml)
+    assert source
+    sources = ""
+    for cluster in CLUSTERS:
+        header, *lines = (LANDING / cluster / "reservations.psv").read_text(encoding="utf-8").splitlines()
+        rows = [dict(zip(header.split("|"), line.split("|"), strict=True)) for line in lines]
+        reservations = [
+            {
+                "name": row["Name"],
+                "node_list": row.get("NodeNames") or row.get("NodeName") or row.get("Nodes"),
+                "start_time": {"set": True, "infinite": False, "number": utc(row.get("TimeStart") or row["Start"])},
+                "end_time": utc(row.get("TimeEnd") or row["End"]),
+                "flags": row["Flags"].split(","),
+                "tres": row["TRES"],
+            }
+            for row in rows
+        ]
+        (site.landing / cluster / "reservations.json").write_text(json.dumps({"reservations": reservations}))
+        sources += f'[[sources]]\nkind = "slurm_reservations"\ncluster = "{cluster}"\n'
+        sources += f'files = "{cluster}/reservations.json"\n\n'
+    site.path.write_text(toml.replace(source[0], sources), encoding="utf-8")
+    site = load_site(site.folder)
+    build(site)
+    assert content_of(site) == content_of(built_demo)
+
+
+def utc(text: str) -> int:
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
 
 
 HPC = """

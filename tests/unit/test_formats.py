@@ -280,6 +280,15 @@ def test_accelerators_that_are_not_accounted_come_from_gres_detail(read, detail:
     ] == gres  # fmt: skip
 
 
+@pytest.mark.case("P29")
+@pytest.mark.parametrize(
+    ("used", "gres"), [("gpu:h100:2(IDX:0-1)", ",gres/gpu:h100=2,gres/gpu=2"), ("", ""), (None, "")]
+)
+def test_slurmdbd_may_say_what_was_used(read, used: str | None, gres: str) -> None:
+    job = dbd_job(used_gres=used, tres={"allocated": [{"type": "cpu", "name": "", "count": 4}], "requested": []})
+    assert read("slurm_jobs", answer(job)).accepted[0]["allocated_tres"] == f"cpu=4{gres}"
+
+
 def test_accelerators_that_are_accounted_are_not_counted_again(read) -> None:
     job = ctld_job(gres_detail=["gpu:h100:8(IDX:0-7)"], tres_alloc_str="cpu=2,gres/gpu=4")
     assert read("slurm_jobs", answer(job)).accepted[0]["allocated_tres"] == "cpu=2,gres/gpu=4"
