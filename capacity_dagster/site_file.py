@@ -92,6 +92,10 @@ class Cluster(_Section):
     scheduler: Literal["slurm"] = "slurm"
     time_zone: TimeZone | None = None
     """The zone of times that a delivery writes without one; a source may override it."""
+    domain: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$")] | None = None
+    """What an inventory writes behind the scheduler's names of nodes: with `fox`, `gpu-9.fox` is `gpu-9`."""
+    node_aliases: dict[Name, Name] = {}
+    """Other names that an inventory gives nodes, with the scheduler's name of each."""
 
 
 class Source(_Section):

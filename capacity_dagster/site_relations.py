@@ -46,6 +46,14 @@ def _rows(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
             (name, cluster.scheduler, zone, content.site.first_day, as_of)
             for name, cluster in sorted(content.clusters.items())
         ],
+        "site.node_domains": [
+            (name, cluster.domain) for name, cluster in sorted(content.clusters.items()) if cluster.domain
+        ],
+        "site.node_aliases": [
+            (name, alias, node)
+            for name, cluster in sorted(content.clusters.items())
+            for alias, node in sorted(cluster.node_aliases.items())
+        ],
         "site.accelerators": sorted(
             (alias, model)
             for model, accelerator in content.accelerators.items()

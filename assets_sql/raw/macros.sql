@@ -35,3 +35,22 @@ create or replace temp macro duration_seconds(value) as
             + coalesce(try_cast(regexp_extract(value, '([0-9]+):[0-9]{2}(?:\.[0-9]+)?$', 1) as bigint), 0) * 60
             + coalesce(try_cast(regexp_extract(value, ':([0-9]{2})(?:\.[0-9]+)?$', 1) as bigint), 0)
     end;
+
+-- What Slurm's JSON writes as a number: a number, its text, or {set, infinite, number}; nothing where it means nothing.
+create or replace temp macro json_number(value) as
+    case
+        when json_type(value) <> 'OBJECT' then value ->> '$'
+        when value ->> '$.set' = 'false' or value ->> '$.infinite' = 'true' then null
+        else value ->> '$.number'
+    end;
+
+-- The same for an instant: 0, and the largest numbers of 32 bits, mean that it has not come.
+create or replace temp macro json_instant(value) as
+    case when not regexp_full_match(json_number(value), '0|429496729[45]') then json_number(value) end;
+
+-- What Slurm's JSON writes as one text or as an array of them.
+create or replace temp macro json_texts(value) as
+    case json_type(value)
+        when 'ARRAY' then from_json(value, '["VARCHAR"]')
+        when 'VARCHAR' then [value ->> '$']
+    end;

@@ -6,7 +6,6 @@ What belongs here: telling what a file is from its bytes, and making a clean cop
 import codecs
 import gzip
 import io
-import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,9 @@ Form = Literal["text", "json", "parquet"]
 
 SEPARATOR = "\x01"
 """Never in clean text: DuckDB's CSV reader is told that it separates columns, so that a line is one column."""
+
+CONTROLS = bytes([*range(0x09), *range(0x0E, 0x1C)])
+"""Bytes that text hardly has."""
 
 SHOWN_CR = "\N{SYMBOL FOR CARRIAGE RETURN}"
 SHOWN_NUL = "\N{SYMBOL FOR NULL}"
@@ -124,9 +126,8 @@ def _probe(file: Path) -> Probe:
         while block := stream.read(BLOCK):
             size += len(block)
             head += block[: HEAD - len(head)]
-            controls += len(re.findall(rb"[\x00-\x08\x0e-\x1b]", block))
-            if not needs_cleaning:
-                needs_cleaning = re.search(rb"[\r\x00\x01]", block) is not None
+            controls += len(block) - len(block.translate(None, CONTROLS))
+            needs_cleaning = needs_cleaning or any(mark in block for mark in (b"\r", b"\0", SEPARATOR.encode()))
             if not needs_cleaning:
                 try:
                     decoder.decode(block)

@@ -17,12 +17,14 @@ import duckdb
 from capacity_dagster.errors import SourceError
 from capacity_dagster.site_file import Site
 from capacity_dagster.sources import bytes as file_bytes
+from capacity_dagster.sources.answers import ANSWERS, create_records
 from capacity_dagster.sources.delimited import create_delivered, create_delivered_csv, create_lines, resolve_columns
+from capacity_dagster.sources.key_value import create_delivered_key_value, is_key_value
 from capacity_dagster.sources.landing import Delivery
 from capacity_dagster.tables.catalogue import LOAD_COLUMNS, Table, assets_folder
 from capacity_dagster.tables.quoting import identifier, literal
 
-READER_VERSION = 1
+READER_VERSION = 2
 """Changes when reading in Python changes meaning, so that every file is read again."""
 
 SPREADSHEETS = frozenset({"inventory", "org_mapping", "purchase_lots", "flat_costs"})
@@ -33,6 +35,10 @@ REPORTS = {
     "slurm_cluster_usage": "sreport -P -t seconds cluster Utilization",
 }
 """Kinds that sreport prints, below a title that holds their window; and the command."""
+
+KEY_VALUE_KEYS = {"slurm_jobs": frozenset({"JobIDRaw", "JobID"})}
+"""The kinds whose records may be cells `Key=value`, and the keys of which the first record must have one."""
+
 REPORT_TITLE = re.compile(r"Utilization (\S+) - (\S+?)(?: \(\d+ secs\))?$")
 REPORT_UNIT = re.compile(r"reported in (?:\S+ )?Seconds$")
 SHOWN_TEXT = 4000
@@ -185,6 +191,11 @@ class Reader:
             file = scratch / "clean.txt"
             file_bytes.write_clean(delivery.file, file)
             found = file_bytes.probe(file)
+        if not delivery.source.columns and is_key_value(found.head, KEY_VALUE_KEYS.get(self.table.name, frozenset())):
+            with file_bytes.opened(file) as stream:
+                text = stream.read().decode("utf-8")
+            create_delivered_key_value(connection, self.table, text, found.is_terminated)
+            return
         if command := REPORTS.get(self.table.name):
             file, found = _without_title(file, found, command, scratch, parameters)
         if "scontrol" in self.table.formats:
@@ -199,20 +210,12 @@ class Reader:
         create_delivered(connection, self.table, delivery.source, file, found)
 
     def _deliver_json(self, connection: duckdb.DuckDBPyConnection, file: Path) -> None:
-        if "json" not in self.table.formats:
+        if self.table.name not in ANSWERS:
             raise SourceError(f"is JSON; expected {self.table.name} as delimited text")
         with file_bytes.opened(file) as stream:
-            text = stream.read().decode("utf-8-sig", errors="backslashreplace")
-        try:
-            content = json.loads(text)
-        except ValueError as error:
-            raise SourceError(f"is not JSON: {error}; expected the whole answer of `sinfo --json`") from error
-        if not isinstance(content, dict) or not isinstance(content.get("nodes"), list):
-            raise SourceError(
-                "has no array 'nodes'; expected the answer of `sinfo --json` or `scontrol show node --json`"
-            )
-        connection.execute("create or replace temp table document as select ?::json as content", [text])
+            create_records(connection, self.table.name, stream)
         connection.execute(f"create or replace temp table delivered as {self.table.formats['json']}")
+        connection.execute("drop table records")
 
     def _deliver_parquet(self, connection: duckdb.DuckDBPyConnection, file: Path) -> None:
         source = f"read_parquet({literal(file)}, file_row_number = true)"

@@ -32,6 +32,8 @@ SITE_TABLES = {
     "tolerance_share double",
     "site.clusters": "cluster varchar, scheduler varchar, reporting_time_zone varchar, first_at timestamp, "
     "as_of_at timestamp",
+    "site.node_domains": "cluster varchar, domain varchar",
+    "site.node_aliases": "cluster varchar, alias varchar, node varchar",
     "site.accelerators": "alias varchar, accelerator_model varchar",
     "site.accelerator_models": "accelerator_model varchar, memory_gb bigint, compute_slices bigint",
     "site.pools": "pool varchar, tenure varchar",

@@ -367,9 +367,9 @@ def test_a_file_that_is_no_text_is_an_error_that_names_it(read, content: bytes) 
         read("slurm_jobs", content, name="jobs.psv")
 
 
-def test_jobs_as_json_are_refused_by_name(read) -> None:
-    with pytest.raises(SourceError, match=r"^jobs\.json: is JSON; expected slurm_jobs as delimited text"):
-        read("slurm_jobs", '{"jobs": []}', name="jobs.json")
+def test_events_as_json_are_refused_by_name(read) -> None:
+    with pytest.raises(SourceError, match=r"^events\.json: is JSON; expected slurm_node_events as delimited text"):
+        read("slurm_node_events", '{"events": []}', name="events.json")
 
 
 # Times.

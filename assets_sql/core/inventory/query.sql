@@ -1,5 +1,6 @@
 -- The inventory rules. A cluster without one has what its scheduler's newest snapshot shows, from its first record on.
-with winners as (
+-- Where a node stands in it under several names at once, one of them counts: the scheduler's, else the first.
+with newest as (
     select *
     from raw.inventory
     qualify row_number() over (
@@ -8,10 +9,22 @@ with winners as (
     ) = 1
 ),
 
+winners as (
+    select
+        newest.*,
+        coalesce(names.node, newest.node) as scheduler_node,
+        dense_rank() over (
+            partition by newest.cluster, coalesce(names.node, newest.node)
+            order by newest.node = names.node desc, newest.node
+        ) as name_place
+    from newest
+    left join core.node_names as names on newest.cluster = names.cluster and newest.node = names.written_name
+),
+
 declared as (
     select
         winners.cluster,
-        winners.node,
+        winners.scheduler_node as node,
         coalesce(aliases.accelerator_model, lower(winners.accelerator_model), 'none') as accelerator_model,
         winners.pool,
         winners.installed_accelerators,
@@ -22,6 +35,15 @@ declared as (
         winners.source_line
     from winners
     left join site.accelerators as aliases on lower(winners.accelerator_model) = aliases.alias
+    where not exists (
+        select 1
+        from winners as better
+        where better.cluster = winners.cluster
+            and better.scheduler_node = winners.scheduler_node
+            and better.name_place < winners.name_place
+            and better.in_service_at < coalesce(winners.retired_at, timestamp '9999-01-01')
+            and coalesce(better.retired_at, timestamp '9999-01-01') > winners.in_service_at
+    )
 ),
 
 inferred as (

@@ -33,8 +33,13 @@ typed as (
         given(account) as account,
         given(user_name) as user_name,
         given(reservation_name) as reservation_name,
-        try_cast(given(nodes) as bigint) as nodes,
-        try_cast(given(cpus) as bigint) as cpus,
+        -- What an export leaves out may stand in its AllocTRES.
+        try_cast(
+            coalesce(given(nodes), regexp_extract(allocated_tres, '(?:^|,)node=([0-9]{1,9})', 1)) as bigint
+        ) as nodes,
+        try_cast(
+            coalesce(given(cpus), regexp_extract(allocated_tres, '(?:^|,)cpu=([0-9]{1,9})', 1)) as bigint
+        ) as cpus,
         given(requested_tres) as requested_tres,
         given(allocated_tres) as allocated_tres,
         try_cast(given(timelimit_minutes) as bigint) as timelimit_minutes,

@@ -1,31 +1,16 @@
--- `sinfo --json` and `scontrol show node --json`: the array `nodes`. A number may be {set, infinite, number}.
-with answers as (
-    select json_extract(content, '$.nodes[*]') as nodes from document
-),
-
-nodes as (
-    select
-        unnest(nodes) as node,
-        generate_subscripts(nodes, 1) as position
-    from answers
-)
-
+-- The array `nodes` of `sinfo --json`, `scontrol show node --json` or slurmrestd.
 select
-    position::bigint as source_line,
-    node::varchar as record_text,
-    null::varchar as problem,
-    node ->> '$.name' as node,
-    node ->> '$.gres' as gres,
-    node ->> '$.tres' as configured_tres,
-    case
-        when json_type(node, '$.state') = 'ARRAY' then array_to_string(from_json(node -> '$.state', '["VARCHAR"]'), '+')
-        else array_to_string(
-            list_concat([node ->> '$.state'], from_json(coalesce(node -> '$.state_flags', '[]'), '["VARCHAR"]')), '+'
-        )
-    end as state,
-    array_to_string(from_json(coalesce(node -> '$.partitions', '[]'), '["VARCHAR"]'), ',') as partitions,
-    coalesce(node ->> '$.cpus.number', node ->> '$.cpus') as cpus,
-    coalesce(node ->> '$.real_memory.number', node ->> '$.real_memory') as memory_mib,
-    node ->> '$.reason' as reason,
-    nullif(coalesce(node ->> '$.reason_changed_at.number', node ->> '$.reason_changed_at'), '0') as reason_time
-from nodes
+    position as source_line,
+    left(coalesce(unusable_text, record::varchar), 4000) as record_text,
+    case when unusable_text is not null then 'not_an_object' end as problem,
+    record ->> '$.name' as node,
+    record ->> '$.gres' as gres,
+    record ->> '$.tres' as configured_tres,
+    -- One state, with its flags apart until 22.05, or an array of both.
+    array_to_string(list_concat(json_texts(record -> '$.state'), json_texts(record -> '$.state_flags')), '+') as state,
+    array_to_string(json_texts(record -> '$.partitions'), ',') as partitions,
+    json_number(record -> '$.cpus') as cpus,
+    json_number(record -> '$.real_memory') as memory_mib,
+    record ->> '$.reason' as reason,
+    nullif(json_number(record -> '$.reason_changed_at'), '0') as reason_time
+from records

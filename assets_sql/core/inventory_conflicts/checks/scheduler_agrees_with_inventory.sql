@@ -1,3 +1,3 @@
 -- severity: warn
--- The scheduler shows another number of accelerators on a node than the inventory, which rules.
+-- The inventory, which rules, disagrees with what the scheduler shows of a node, or has one node under several names.
 select * from core.inventory_conflicts
