@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from capacity_dagster.site_file import Site
-from capacity_dagster.sources.slurm_commands import FILE_NAME, MAY_SHRINK, STAMP, first_of_record
+from capacity_dagster.sources.slurm_commands import FILE_NAME, MAY_SHRINK, OBSERVATIONS, STAMP, first_of_record
 
 TEMPORARY = ".part"
 ABANDONED_AFTER_SECONDS = 86_400
@@ -68,6 +68,8 @@ def supersede(site: Site, folder: Path, cluster: str) -> list[Path]:
         return removed
     with _while_no_build_runs(site) as is_free:
         for (kind, _), files in landed(folder).items() if is_free else ():
+            if kind in OBSERVATIONS:
+                continue
             *earlier, (_, newest) = sorted(files)
             for _, file in earlier:
                 if kind in MAY_SHRINK or count_records(file, kind, cluster) <= count_records(newest, kind, cluster):

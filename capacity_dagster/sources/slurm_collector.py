@@ -148,12 +148,12 @@ def plan(
     def of_day(day: date) -> list[Pull]:
         found = [
             slurm_commands.jobs(cluster, version, day, at),
-            slurm_commands.events(cluster, day, at),
+            slurm_commands.node_events(cluster, day, at),
             slurm_commands.reservations(cluster, day, at),
         ]
         if day < today and version.resources:
             found.append(slurm_commands.account_usage(cluster, version, day))
-            found.append(slurm_commands.cluster_utilization(cluster, version, day))
+            found.append(slurm_commands.cluster_usage(cluster, version, day))
         return found
 
     def is_wanted(pull: Pull, day: date) -> bool:
@@ -163,7 +163,7 @@ def plan(
     earlier = [today - timedelta(days=back) for back in range(1, (today - first).days + 1)]
     # The queue comes first: a job that ends meanwhile is then in it, instead of seeming to be gone while it ran.
     present = [
-        slurm_commands.queue(cluster, at),
+        slurm_commands.queue(cluster),
         *of_day(today),
         slurm_commands.nodes(cluster, at),
         slurm_commands.associations(cluster),
@@ -313,20 +313,19 @@ class _Collection:
     def _land(self, answer: _Answer) -> None:
         """Gives an answer its name, unless a file that was collected after its period says the same already."""
         pull, target = answer.pull, self.folder / answer.pull.file_name(self.at)
-        before = max(collected_files.landed(self.folder).get((pull.kind, pull.period), []), default=None)
-        is_said = (
-            before is not None
-            and pull.period < f"{before[0]:%Y-%m-%d}"
-            and filecmp.cmp(before[1], answer.file, shallow=False)
-        )
-        if before and is_said:
-            answer.file.unlink()
-            target = before[1]
-        else:
+        is_new = True
+        if pull.kind not in slurm_commands.OBSERVATIONS:
+            files = collected_files.landed(self.folder).get((pull.kind, pull.period), [])
+            collected_at, before = max(files, default=(self.at, target))
+            is_new = pull.period >= f"{collected_at:%Y-%m-%d}" or not _are_same(before, answer.file)
+            target = target if is_new else before
+        if is_new:
             collected_files.give_name(answer.file, target)
+        else:
+            answer.file.unlink()
         records = collected_files.count_records(target, pull.kind, self.cluster)
         size = target.stat().st_size
-        self.collected.landed.append(Landed(pull, target, size, records, answer.seconds, not is_said))
+        self.collected.landed.append(Landed(pull, target, size, records, answer.seconds, is_new))
 
 
 def _runner(site: Site) -> Runner:
@@ -354,6 +353,10 @@ def _hidden_from_us(runner: Runner) -> list[str]:
         f"Slurm keeps {', '.join(hidden)} of others from {user} (PrivateData), so files may hold a part of the truth; "
         f"`sacctmgr modify user {user} set adminlevel=Operator` lets it see them"
     ]
+
+
+def _are_same(before: Path, now: Path) -> bool:
+    return before.exists() and filecmp.cmp(before, now, shallow=False)
 
 
 def _drop_cluster_line(output: IO[bytes]) -> None:

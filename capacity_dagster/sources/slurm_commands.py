@@ -28,9 +28,9 @@ EVENT_COLUMNS = "Cluster,ClusterNodes,NodeName,Start,End,StateRaw,State,TRES,Use
 RESERVATION_COLUMNS = "Cluster,ID,Name,NodeNames,Start,End,Flags,TRES,Assoc"
 ASSOCIATION_COLUMNS = "Cluster,Account,User,ParentName"
 
-QUEUE_FORMAT = "%A|%i|%T|%V|%S|%e|%P|%q|%a|%u|%D|%C|%b|%l|%N|%r|%j"
-"""JOBID, JOBID (array tasks shown), STATE, SUBMIT_TIME, START_TIME, END_TIME, PARTITION, QOS, ACCOUNT, USER, NODES,
-CPUS, TRES_PER_NODE, TIME_LIMIT, NODELIST, REASON, NAME: the header that `squeue` writes for it."""
+QUEUE_FORMAT = "%i|%T|%V|%S|%P|%a|%u|%q|%D|%C|%b|%l|%r"
+"""JOBID (with array tasks), STATE, SUBMIT_TIME, START_TIME, PARTITION, ACCOUNT, USER, QOS, NODES, CPUS, TRES_PER_NODE,
+TIME_LIMIT, REASON: the header that `squeue` writes. Without the job's name, which may hold anything."""
 
 PACKAGES = "Debian and Ubuntu: slurm-client; RHEL and its kin: slurm (EPEL, or the vendor's packages)"
 
@@ -60,8 +60,8 @@ class Pull:
 
     Attributes:
         kind: the first part of the file's name.
-        period: the UTC day (or hour) that it is about; empty for what has none. A later pull of the same kind and
-            period supersedes an earlier one.
+        period: the UTC day that it is about; empty for what has none. A later file of the same kind and period
+            supersedes an earlier one.
         begins: what the answer must begin with.
         expected: the same in words.
     """
@@ -84,11 +84,14 @@ class Pull:
         return " ".join([*(f"{name}={value}" for name, value in self.environment.items()), shlex.join(self.command)])
 
 
-MAY_SHRINK = frozenset({"associations", "queue"})
-"""Kinds of which a later answer with fewer records is as good as an earlier one: they tell only what is so now."""
+OBSERVATIONS = frozenset({"queue"})
+"""Kinds of which each file tells of its own instant: none supersedes another."""
+
+MAY_SHRINK = frozenset({"associations"})
+"""Kinds of which a later answer with fewer records is as good as an earlier one."""
 
 FILE_NAME = re.compile(
-    r"(?P<kind>[a-z_]+?)(-(?P<period>\d{4}-\d{2}-\d{2}(T\d{2})?))?-collected-(?P<at>\d{8}T\d{6}Z)\.(psv|txt)(\.\w+)?"
+    r"(?P<kind>[a-z_]+?)(-(?P<period>\d{4}-\d{2}-\d{2}))?-collected-(?P<at>\d{8}T\d{6}Z)\.(psv|txt)(\.\w+)?"
 )
 """Names that `Pull.file_name` gives, compressed since or not."""
 
@@ -99,7 +102,7 @@ def first_of_record(kind: str, cluster: str) -> re.Pattern[bytes]:
         case "nodes":
             return re.compile(rb"NodeName=")
         case "queue":
-            return re.compile(rb"[0-9]+\|")
+            return re.compile(rb"[0-9]")
         case _:
             return re.compile(re.escape(cluster).encode() + rb"\|", re.IGNORECASE)
 
@@ -120,9 +123,9 @@ def jobs(cluster: str, version: Version, day: date, at: datetime) -> Pull:
     )
 
 
-def events(cluster: str, day: date, at: datetime) -> Pull:
+def node_events(cluster: str, day: date, at: datetime) -> Pull:
     """What happened to nodes on a UTC day, with everything that was still open."""
-    return _listed("events", "event", cluster, EVENT_COLUMNS, day, at)
+    return _listed("node_events", "event", cluster, EVENT_COLUMNS, day, at)
 
 
 def reservations(cluster: str, day: date, at: datetime) -> Pull:
@@ -154,11 +157,11 @@ def nodes(cluster: str, at: datetime) -> Pull:
     )
 
 
-def queue(cluster: str, at: datetime) -> Pull:
-    """Which jobs wait and run now."""
+def queue(cluster: str) -> Pull:
+    """Which jobs wait and run now, and why they wait."""
     return Pull(
         "queue",
-        at.strftime("%Y-%m-%dT%H"),
+        "",
         ("squeue", "-a", "-M", cluster, "-o", QUEUE_FORMAT),
         begins=re.compile(rf"JOBID(\|[A-Z_]+){{{QUEUE_FORMAT.count('|')}}}\n"),
         expected="a header of the columns of its format",
@@ -171,9 +174,9 @@ def account_usage(cluster: str, version: Version, day: date) -> Pull:
     return _report("account_usage", "AccountUtilizationByUser", cluster, version, day)
 
 
-def cluster_utilization(cluster: str, version: Version, day: date) -> Pull:
+def cluster_usage(cluster: str, version: Version, day: date) -> Pull:
     """Slurm's own totals of the cluster, of a whole UTC day."""
-    return _report("cluster_utilization", "Utilization", cluster, version, day)
+    return _report("cluster_usage", "Utilization", cluster, version, day)
 
 
 def _listed(kind: str, entity: str, cluster: str, columns: str, day: date, at: datetime) -> Pull:
