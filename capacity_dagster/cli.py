@@ -45,7 +45,7 @@ def _errors_told(command: Callable[..., int]) -> Callable[..., None]:
             err.print(str(error), markup=False, style="red")
             sys.exit(EXIT_UNUSABLE)
         except (CapacityError, OSError, duckdb.Error) as error:
-            err.print(f"the build could not go on: {error}", markup=False, style="red")
+            err.print(f"could not go on: {error}", markup=False, style="red")
             sys.exit(EXIT_CHECK_FAILED)
 
     return told
@@ -122,7 +122,7 @@ def collect_slurm(
     first = since and since.date()
     if only_print:
         for line in slurm_collector.printed_commands(site, clusters, days, first):
-            out.print(line, markup=False)
+            click.echo(line)
         return EXIT_COLLECTED
     with _progress() as tell:
         collected = slurm_collector.collect_slurm(site, clusters, days, first, tell=tell)

@@ -4,7 +4,7 @@ What belongs here: running commands, which days need to be asked for, whether an
 commands themselves (`slurm_commands`), the names of files (`collected_files`), reading what was landed (`reader`).
 
 A site's records speak until the newest time of collection that a file declares. So nothing of a cluster is landed
-unless its jobs of today are, and all files of one run declare one instant, at which it began.
+unless its jobs since the collection before are, and all files of one run declare one instant, at which it began.
 """
 
 import filecmp
@@ -68,7 +68,7 @@ class Collected:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be asked of one cluster: what is so now, as one bundle, and the days before, newest first."""
+    """What is to be asked of one cluster: what is new, landed together or not at all, and the days before."""
 
     present: list[Pull]
     past: list[Pull]
@@ -160,15 +160,18 @@ def plan(
         collected_at = [each for each, _ in landed.get((pull.kind, pull.period), [])]
         return day >= again_from or not collected_at or max(collected_at).date() <= day
 
-    earlier = [today - timedelta(days=back) for back in range(1, (today - first).days + 1)]
+    last = max((period for kind, period in landed if kind == "jobs"), default=today.isoformat())
+    days_before = [today - timedelta(days=back) for back in range(1, (today - first).days + 1)]
+    since_last = [slurm_commands.jobs(cluster, version, day, at) for day in days_before if day.isoformat() >= last]
     # The queue comes first: a job that ends meanwhile is then in it, instead of seeming to be gone while it ran.
     present = [
         slurm_commands.queue(cluster),
         *of_day(today),
+        *since_last,
         slurm_commands.nodes(cluster, at),
         slurm_commands.associations(cluster),
     ]
-    past = [pull for day in earlier for pull in of_day(day) if is_wanted(pull, day)]
+    past = [pull for day in days_before for pull in of_day(day) if is_wanted(pull, day) and pull not in since_last]
     absent = set(missing)
     return Plan(
         [pull for pull in present if pull.command[0] not in absent],
@@ -204,6 +207,7 @@ def ask_version(runner: Runner) -> Version:
     Raises:
         CollectionError: `sacct` or the accounting database does not answer, or `sacct` lacks a column that is needed.
     """
+    # Even this asks the database, so that a database that is down shows here.
     fields = {name.lower() for line in runner.lines(("sacct", "--helpformat")) for name in line.split()}
     lacking = sorted(name for name in slurm_commands.NEEDED_JOB_COLUMNS if name.lower() not in fields)
     if lacking:
@@ -263,20 +267,20 @@ class _Collection:
         return landing_folder(self.site, self.cluster)
 
     def carry_out(self, planned: Plan) -> None:
-        """Lands what is so now, the jobs first, then the days before; tidies up."""
+        """Lands what is new, then the days before; tidies up."""
         self.folder.mkdir(parents=True, exist_ok=True)
         collected_files.remove_abandoned(self.folder)
         answers: list[_Answer] = []
         try:
             answers.extend(answer for pull in planned.present if (answer := self._asked(pull)))
-            answers.sort(key=lambda answer: answer.pull.kind != "jobs")
-            if not answers or answers[0].pull.kind != "jobs":
+            answered = [answer.pull for answer in answers]
+            if any(pull.kind == "jobs" and pull not in answered for pull in planned.present):
                 self.collected.problems.append(
-                    f"cluster '{self.cluster}': nothing was landed, because its jobs of today were not: the other "
+                    f"cluster '{self.cluster}': nothing was landed, because its newest jobs could not be: the other "
                     "files would say that its records speak until now"
                 )
                 return
-            for answer in answers:
+            for answer in sorted(answers, key=lambda answer: answer.pull.kind != "jobs"):
                 self._land(answer)
         finally:
             for answer in answers:
@@ -288,7 +292,7 @@ class _Collection:
 
     def _asked(self, pull: Pull) -> _Answer | None:
         """Runs a command; where its answer is of no use, tells a problem and returns None."""
-        self.tell(f"{self.cluster}: {pull.kind} {pull.period}".rstrip())
+        self.tell(f"{self.cluster}: {pull.what}")
         file = collected_files.temporary_name(self.folder / pull.file_name(self.at))
         started = time.monotonic()
         try:
@@ -301,7 +305,7 @@ class _Collection:
                 os.fsync(output.fileno())
         except CollectionError as error:
             file.unlink(missing_ok=True)
-            self.collected.problems.append(f"cluster '{self.cluster}': no new {pull.kind} {pull.period}: {error}")
+            self.collected.problems.append(f"cluster '{self.cluster}': no new {pull.what}: {error}")
             return None
         except BaseException:
             file.unlink(missing_ok=True)

@@ -74,10 +74,15 @@ class Pull:
     environment: Mapping[str, str] = field(default_factory=lambda: UTC_CLOCK)
     suffix: str = "psv"
 
+    @property
+    def what(self) -> str:
+        """`jobs of 2026-11-21`, `queue`."""
+        return f"{self.kind} of {self.period}" if self.period else self.kind
+
     def file_name(self, at: datetime) -> str:
         """`jobs-2026-11-21-collected-20261122T034500Z.psv`."""
-        stem = f"{self.kind}-{self.period}" if self.period else self.kind
-        return f"{stem}-collected-{at.strftime(STAMP)}.{self.suffix}"
+        period = f"-{self.period}" if self.period else ""
+        return f"{self.kind}{period}-collected-{at.strftime(STAMP)}.{self.suffix}"
 
     def shown(self) -> str:
         """The command as one pastes it into a shell."""

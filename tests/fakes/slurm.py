@@ -78,7 +78,8 @@ def sacctmgr():
         case "tres":
             print("cpu|\nmem|\ngres|gpu\ngres|gpu:h100\ngres|gpumem")
         case "configuration":
-            print(f"Configuration data as of now\nPrivateData            = {STATE['private']}\nPurgeJobAfter = NONE")
+            print("Configuration data as of now\nPrivateData            = none\nPurgeJobAfter = NONE")
+            print(f"SLURM_CONF = /etc/slurm/slurm.conf\nPrivateData            = {STATE['private']}")
         case "user":
             print(STATE["level"])
         case "event":

@@ -150,6 +150,8 @@ def test_what_is_collected_builds(slurm: FakeSlurm, site: Site, build: Any, quer
     assert query(site, "select sum(used_seconds) from raw.slurm_account_usage") == [(10_800,)]
 
 
+@pytest.mark.case("P04")
+@pytest.mark.case("P08")
 @pytest.mark.parametrize(
     ("columns", "array", "expected"),
     [
@@ -170,7 +172,7 @@ def test_each_version_is_asked_for_what_it_has(
     for line in lines:
         assert line.startswith("TZ=UTC sacct -a -X -D -P --noconvert ")
         assert ("--array" in line) == array
-    # P08: both ends, always; the day that is not over ends with the collection.
+    # Both ends, always; the day that is not over ends with the collection.
     windows = [re.search(r"-S (\S+) -E (\S+)", line).groups() for line in lines]
     assert windows == [
         ("2026-11-22T00:00:00", "2026-11-22T12:00:00"),
@@ -271,17 +273,25 @@ def test_a_command_that_fails_leaves_the_files_before(
     assert names(site, "jobs-2026-11-22") == ["jobs-2026-11-22-collected-20261122T120000Z.psv"]
     assert names(site, ".") == []
     first = collected.problems[0]
-    assert first.startswith("cluster 'alpha': no new node_events 2026-11-22: `")
+    assert first.startswith("cluster 'alpha': no new node_events of 2026-11-22: `")
     assert "sacctmgr -P show event clusters=alpha start=2026-11-22T00:00:00" in first
     for part in expected:
         assert part in first
 
 
-def test_without_todays_jobs_nothing_says_that_records_speak_until_now(slurm: FakeSlurm, site: Site) -> None:
+def test_without_the_newest_jobs_nothing_says_that_records_speak_until_now(slurm: FakeSlurm, site: Site) -> None:
     slurm.has(failing={"-S 2026-11-22": "killed"})
     collected = collect_slurm(site, ["alpha"], at=NOON)
     assert names(site) == []
-    assert "nothing was landed, because its jobs of today were not" in collected.problems[-1]
+    assert "nothing was landed, because its newest jobs could not be" in collected.problems[-1]
+    # After midnight, the rest of the day before is as new as the day that has begun.
+    slurm.has(failing={})
+    collect_slurm(site, ["alpha"], at=NOON)
+    before = names(site)
+    slurm.has(failing={"-S 2026-11-22": "fails"})
+    collected = collect_slurm(site, ["alpha"], at=datetime(2026, 11, 23, 0, 5, tzinfo=UTC))
+    assert names(site) == before
+    assert "no new jobs of 2026-11-22" in collected.problems[0]
 
 
 def test_a_day_that_failed_is_asked_for_the_next_time(slurm: FakeSlurm, site: Site) -> None:
@@ -355,7 +365,7 @@ def test_command_line_tells_what_was_landed(slurm: FakeSlurm, site: Site) -> Non
     slurm.has(failing={"squeue": "fails"})
     told = run("--site", str(site.path), "--days", "1")
     assert told.exit_code == 1
-    assert "no new queue" in told.output
+    assert "no new queue: `" in told.output
     told = run("--site", str(site.path), "--cluster", "gamma")
     assert told.exit_code == 2
     assert "expected one of 'alpha'" in told.output
@@ -431,7 +441,7 @@ def test_dagster_collects_the_same(
         slurm.has(failing={"squeue": "fails"})
         failed = collect_slurm_job.execute_in_process(instance=instance, raise_on_error=False)
         assert not failed.success
-        assert "no new queue" in str(failed.failure_data_for_node("collect_from_slurm"))
+        assert "no new queue: `" in str(failed.failure_data_for_node("collect_from_slurm"))
 
 
 def test_build_does_not_collect() -> None:
