@@ -88,7 +88,8 @@ def init(directory: Path) -> int:
     target.write_text(
         starter.read_text(encoding="utf-8").replace("2026-01-01", today.replace(day=1).isoformat()), encoding="utf-8"
     )
-    out.print(f"Wrote {target}. Fill it in, land files in {directory / 'landing'}, then:", markup=False)
+    out.print(f"Wrote {target}. Fill it in, land files in {directory / 'landing'}, or where Slurm is:", markup=False)
+    out.print(f"  capacity collect slurm --site {target}\nThen:", markup=False)
     out.print(f"  capacity check --site {target}\n  capacity build --site {target}", markup=False)
     return EXIT_BUILT
 

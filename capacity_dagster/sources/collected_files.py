@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from capacity_dagster.site_file import Site
+from capacity_dagster.sources import bytes as file_bytes
 from capacity_dagster.sources.slurm_commands import FILE_NAME, MAY_SHRINK, OBSERVATIONS, STAMP, first_of_record
 
 TEMPORARY = ".part"
@@ -51,9 +52,9 @@ def remove_abandoned(folder: Path) -> None:
 
 
 def count_records(file: Path, kind: str, cluster: str) -> int:
-    """How many records a collected file has."""
+    """How many records a collected file has, compressed since or not."""
     first_line = first_of_record(kind, cluster)
-    with file.open("rb") as stream:
+    with file_bytes.opened(file) as stream:
         return sum(1 for line in stream if first_line.match(line))
 
 

@@ -4,12 +4,13 @@ What belongs here: running commands, which days need to be asked for, whether an
 commands themselves (`slurm_commands`), the names of files (`collected_files`), reading what was landed (`reader`).
 
 A site's records speak until the newest time of collection that a file declares. So nothing of a cluster is landed
-unless its jobs since the collection before are, and all files of one run declare one instant, at which it began.
+unless its jobs since the collection before are, and all its files of one run declare one instant, at which the run came
+to it.
 """
 
 import filecmp
-import getpass
 import os
+import pwd
 import re
 import shlex
 import shutil
@@ -87,7 +88,7 @@ def collect_slurm(
     Args:
         days: how many days before today are asked for again; by default, what the site file says.
         since: from this UTC day on, everything is asked for again.
-        at: when the collection begins, UTC; by default, now.
+        at: when the collection of each cluster begins, UTC; by default, now.
         tell: hears of each command.
 
     Raises:
@@ -109,7 +110,6 @@ def collect_slurm(
             "accelerators in it, and it has no totals of them to reconcile with"
         )
     collected.warnings.extend(_hidden_from_us(runner))
-    at = (at or datetime.now(UTC)).replace(microsecond=0)
     for cluster in clusters:
         if cluster.lower() not in (name.lower() for name in known):
             collected.problems.append(
@@ -117,8 +117,9 @@ def collect_slurm(
                 f"expected one of {', '.join(repr(name) for name in sorted(known))}"
             )
             continue
-        planned = plan(site, cluster, version, at, days, since, missing)
-        _Collection(site, cluster, runner, at, collected, tell).carry_out(planned)
+        begun = (at or datetime.now(UTC)).replace(microsecond=0)
+        planned = plan(site, cluster, version, begun, days, since, missing)
+        _Collection(site, cluster, runner, begun, collected, tell).carry_out(planned)
     return collected
 
 
@@ -338,7 +339,10 @@ def _runner(site: Site) -> Runner:
 
 def _hidden_from_us(runner: Runner) -> list[str]:
     """Whether Slurm keeps others' records from the account that collects, which it does without a word."""
-    user = getpass.getuser()
+    try:
+        user = pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        user = str(os.geteuid())
     try:
         settings = runner.lines(("sacctmgr", "show", "configuration"))
         level = runner.lines(("sacctmgr", "-n", "-P", "show", "user", user, "format=AdminLevel"))

@@ -4,6 +4,7 @@ The commands are stand-ins on the PATH (`tests/fakes/slurm.py`), which print wha
 """
 
 import fcntl
+import gzip
 import json
 import os
 import re
@@ -220,10 +221,14 @@ def test_superseded_files_are_kept_on_request(slurm: FakeSlurm, site: Site) -> N
 
 def test_what_slurm_has_purged_since_is_kept(slurm: FakeSlurm, site: Site) -> None:
     collect_slurm(site, ["alpha"], at=NOON)
+    (fuller,) = names(site, "jobs-2026-11-21")
+    file = site.landing / "slurm" / "alpha" / fuller
+    file.with_name(f"{fuller}.gz").write_bytes(gzip.compress(file.read_bytes()))
+    file.unlink()
     slurm.has(jobs=slurm.state["jobs"][1:])
     collect_slurm(site, ["alpha"], at=LATER)
-    assert len(names(site, "jobs-2026-11-21")) == 2
-    assert len(names(site, "jobs-2026-11-22")) == 1
+    assert names(site, "jobs-2026-11-21") == [f"{fuller}.gz", fuller.replace("T12", "T13")]
+    assert names(site, "jobs-2026-11-22") == ["jobs-2026-11-22-collected-20261122T130000Z.psv"]
 
 
 def test_nothing_is_removed_while_a_build_runs(slurm: FakeSlurm, site: Site) -> None:
