@@ -112,6 +112,15 @@ def site(tmp_path: Path) -> Site:
     return load_site(file)
 
 
+@pytest.fixture
+def site_of_today(site: Site) -> Site:
+    """The same, for what reads the clock: accounted for since today, so that there are no older days to ask for."""
+    today = datetime.now(UTC).date()
+    text = re.sub(r"first_day = .*", f"first_day = {today}", site.path.read_text(encoding="utf-8"))
+    site.path.write_text(text, encoding="utf-8")
+    return load_site(site.path)
+
+
 def names(site: Site, kind: str = "", cluster: str = "alpha") -> list[str]:
     folder = site.landing / "slurm" / cluster
     return sorted(file.name for file in folder.iterdir() if file.name.startswith(kind)) if folder.is_dir() else []
@@ -360,7 +369,8 @@ def test_what_a_killed_collection_left_is_removed_a_day_later(slurm: FakeSlurm, 
     assert names(site, ".") == [".jobs-new.psv.2.part"]
 
 
-def test_command_line_tells_what_was_landed(slurm: FakeSlurm, site: Site) -> None:
+def test_command_line_tells_what_was_landed(slurm: FakeSlurm, site_of_today: Site) -> None:
+    site = site_of_today
     told = run("--site", str(site.path), "--days", "1")
     assert told.exit_code == 0, told.output
     assert re.search(
@@ -387,8 +397,9 @@ def test_a_database_that_does_not_answer_ends_with_2(slurm: FakeSlurm, site: Sit
 
 
 def test_absent_commands_say_what_to_install_and_how_to_do_without(
-    slurm: FakeSlurm, site: Site, monkeypatch: pytest.MonkeyPatch
+    slurm: FakeSlurm, site_of_today: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    site = site_of_today
     for name in slurm_collector.COMMANDS:
         (slurm.folder / name).unlink()
     monkeypatch.setenv("PATH", str(slurm.folder))
@@ -411,7 +422,8 @@ def test_without_sreport_the_rest_is_collected(slurm: FakeSlurm, site: Site, mon
     assert len(names(site, "jobs")) == 2
 
 
-def test_printed_commands_land_the_same_files(slurm: FakeSlurm, site: Site, tmp_path: Path) -> None:
+def test_printed_commands_land_the_same_files(slurm: FakeSlurm, site_of_today: Site, tmp_path: Path) -> None:
+    site = site_of_today
     printed = run("--site", str(site.path), "--print", "--days", "1")
     assert printed.exit_code == 0
     assert names(site) == []
@@ -428,8 +440,9 @@ def test_printed_commands_land_the_same_files(slurm: FakeSlurm, site: Site, tmp_
 
 
 def test_dagster_collects_the_same(
-    slurm: FakeSlurm, site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    slurm: FakeSlurm, site_of_today: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    site = site_of_today
     from capacity_dagster.defs.collect import collect_slurm_job, hourly_collection
 
     monkeypatch.setenv(SITE_VARIABLE, str(site.path))
