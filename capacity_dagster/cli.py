@@ -1,4 +1,4 @@
-"""The command line: `capacity init`, `build`, `check`, `demo`.
+"""The command line: `capacity init`, `collect`, `check`, `build`, `demo`.
 
 What belongs here: arguments, exit codes and what is printed. What does not: Dagster's definitions, building.
 """
@@ -19,11 +19,13 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
 
-from capacity_dagster.errors import CapacityError, SiteFileError, SourceError
+from capacity_dagster.errors import CapacityError, CollectionError, SiteFileError, SourceError
 from capacity_dagster.site_file import SITE_VARIABLE, Site, load_site, shipped_demo
 from capacity_dagster.sources.landing import parse_instant
+from capacity_dagster.wording import counted
 
 EXIT_BUILT, EXIT_CHECK_FAILED, EXIT_UNUSABLE = 0, 1, 2
+EXIT_COLLECTED, EXIT_INCOMPLETE = 0, 1
 
 WIDTH = 112
 out = Console(highlight=False, soft_wrap=True)
@@ -39,11 +41,11 @@ def _errors_told(command: Callable[..., int]) -> Callable[..., None]:
     def told(*args: Any, **kwargs: Any) -> None:
         try:
             sys.exit(command(*args, **kwargs))
-        except (SiteFileError, SourceError) as error:
+        except (SiteFileError, SourceError, CollectionError) as error:
             err.print(str(error), markup=False, style="red")
             sys.exit(EXIT_UNUSABLE)
         except (CapacityError, OSError, duckdb.Error) as error:
-            err.print(f"the build could not go on: {error}", markup=False, style="red")
+            err.print(f"could not go on: {error}", markup=False, style="red")
             sys.exit(EXIT_CHECK_FAILED)
 
     return told
@@ -86,9 +88,55 @@ def init(directory: Path) -> int:
     target.write_text(
         starter.read_text(encoding="utf-8").replace("2026-01-01", today.replace(day=1).isoformat()), encoding="utf-8"
     )
-    out.print(f"Wrote {target}. Fill it in, land files in {directory / 'landing'}, then:", markup=False)
+    out.print(f"Wrote {target}. Fill it in, land files in {directory / 'landing'}, or where Slurm is:", markup=False)
+    out.print(f"  capacity collect slurm --site {target}\nThen:", markup=False)
     out.print(f"  capacity check --site {target}\n  capacity build --site {target}", markup=False)
     return EXIT_BUILT
+
+
+@main.group()
+def collect() -> None:
+    """Collect into the landing what other programs know."""
+
+
+@collect.command("slurm")
+@_site_option
+@click.option("--cluster", help="Only this cluster of the site. [default: all of them]")
+@click.option("--days", type=click.IntRange(min=0), help="How many days before today are asked for again.")
+@click.option("--since", type=click.DateTime(["%Y-%m-%d"]), help="Ask again for everything from this UTC day on.")
+@click.option("--print", "only_print", is_flag=True, help="Print the commands instead of running them.")
+@_errors_told
+def collect_slurm(
+    site_file: str | None, cluster: str | None, days: int | None, since: datetime | None, only_print: bool
+) -> int:
+    """Collect jobs, nodes, events, reservations, accounts, the queue and Slurm's own totals.
+
+    Exits with 0 when everything was landed, 1 when something was not, 2 when Slurm cannot be asked at all.
+    """
+    from capacity_dagster.sources import slurm_collector
+
+    site = _site(site_file)
+    clusters = [cluster] if cluster else sorted(site.content.clusters)
+    if cluster and cluster not in site.content.clusters:
+        declared = ", ".join(f"'{name}'" for name in sorted(site.content.clusters))
+        raise SiteFileError(f"--cluster is '{cluster}', which {site.path} does not declare; expected one of {declared}")
+    first = since and since.date()
+    if only_print:
+        for line in slurm_collector.printed_commands(site, clusters, days, first):
+            click.echo(line)
+        return EXIT_COLLECTED
+    with _progress() as tell:
+        collected = slurm_collector.collect_slurm(site, clusters, days, first, tell=tell)
+    for landed in collected.landed:
+        if landed.is_new:
+            what = f"{counted(landed.records, 'record')}, {landed.size_bytes:,} bytes, {landed.seconds:.1f} s"
+            out.print(f"{landed.file.relative_to(site.landing)}: {what}", markup=False)
+    out.print(collected.told, markup=False)
+    for warning in collected.warnings:
+        err.print(warning, markup=False, style="yellow")
+    for problem in collected.problems:
+        err.print(problem, markup=False, style="red")
+    return EXIT_INCOMPLETE if collected.problems else EXIT_COLLECTED
 
 
 @main.command()

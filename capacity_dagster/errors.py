@@ -13,5 +13,9 @@ class SourceError(CapacityError):
     """A delivered file cannot be used as a whole; single bad rows are rejected instead."""
 
 
+class CollectionError(CapacityError):
+    """Another program was asked for data and did not give them."""
+
+
 class ContractError(CapacityError):
     """A table's SQL and its contract disagree: a defect of ours, never of the data."""

@@ -152,6 +152,23 @@ class Resources(_Section):
     threads: Annotated[int, Field(ge=1)] | None = None
 
 
+class SlurmCollection(_Section):
+    """How `capacity collect slurm` collects."""
+
+    days: Annotated[int, Field(ge=0)] = 14
+    """How many days before today are asked for again, for what became known late."""
+    timeout_seconds: Annotated[float, Field(gt=0)] = 600
+    """After which a single command is stopped."""
+    keep_superseded: bool = False
+    """Whether every file that was ever collected is kept."""
+
+
+class Collect(_Section):
+    """What is collected, by scheduler."""
+
+    slurm: SlurmCollection = SlurmCollection()
+
+
 class SiteFile(_Section):
     """The whole of `site.toml`."""
 
@@ -163,6 +180,7 @@ class SiteFile(_Section):
     workload_classes: tuple[WorkloadClass, ...] = ()
     reconciliation: Reconciliation = Reconciliation()
     resources: Resources = Resources()
+    collect: Collect = Collect()
 
     @model_validator(mode="after")
     def _consistent(self) -> "SiteFile":
@@ -280,7 +298,10 @@ def _keys_of(location: tuple[Any, ...]) -> str:
         "workload_classes": WorkloadClass,
         "reconciliation": Reconciliation,
         "resources": Resources,
+        "collect": Collect,
+        "collect.slurm": SlurmCollection,
     }
     if location:
-        model = sections[str(location[0])]
+        section = ".".join(str(part) for part in location)
+        model = sections[section if section in sections else str(location[0])]
     return _listed(model.model_fields)

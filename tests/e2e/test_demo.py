@@ -158,7 +158,7 @@ def test_site_file_errors_end_with_2(tmp_path: Path) -> None:
     told = capacity("check", "--site", str(site), folder=tmp_path)
     assert told.returncode == 2
     assert "no file in" in told.stderr
-    assert "slurm/jobs*" in told.stderr
+    assert "slurm/*/jobs-*" in told.stderr
     site.write_text(site.read_text().replace("name =", "nmae =", 1))
     told = capacity("build", "--site", str(site), folder=tmp_path)
     assert told.returncode == 2

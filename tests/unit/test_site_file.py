@@ -76,6 +76,11 @@ def test_a_good_site_file_is_read_and_what_it_leaves_out_has_its_default(tmp_pat
             ["unknown key 'sources[1].pattern'", "expected one of", "'collected_at'", "'files'"],
             id="unknown key of a source",
         ),
+        pytest.param(
+            GOOD + "[collect.slurm]\nday = 3\n",
+            ["unknown key 'collect.slurm.day'", "expected one of", "'days'", "'timeout_seconds'"],
+            id="unknown key of a collection",
+        ),
         pytest.param(changed('name = "somewhere"', ""), ["key 'site.name' is missing"], id="missing key"),
         pytest.param(
             changed('files = "*/jobs-*.psv"', ""), ["key 'sources[1].files' is missing"], id="missing key of a source"
