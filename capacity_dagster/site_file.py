@@ -64,6 +64,12 @@ def _inside_landing(pattern: str) -> str:
     return pattern
 
 
+def _domain(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", name):
+        raise ValueError("expected what stands behind the dot after a node's name, such as 'fox' or 'example.org'")
+    return name
+
+
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 
@@ -92,7 +98,7 @@ class Cluster(_Section):
     scheduler: Literal["slurm"] = "slurm"
     time_zone: TimeZone | None = None
     """The zone of times that a delivery writes without one; a source may override it."""
-    domain: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*$")] | None = None
+    domain: Annotated[str, AfterValidator(_domain)] | None = None
     """What an inventory writes behind the scheduler's names of nodes: with `fox`, `gpu-9.fox` is `gpu-9`."""
     node_aliases: dict[Name, Name] = {}
     """Other names that an inventory gives nodes, with the scheduler's name of each."""
@@ -192,6 +198,13 @@ class SiteFile(_Section):
                 )
             if source.cluster is None and source.kind in CLUSTER_SOURCES:
                 raise ValueError(f"{where}: its files do not name their cluster; expected a key 'cluster'")
+        for name, cluster in self.clusters.items():
+            for alias, node in cluster.node_aliases.items():
+                if node in cluster.node_aliases:
+                    raise ValueError(
+                        f"clusters.{name}.node_aliases: '{alias}' stands for '{node}', which is an alias itself; "
+                        "expected the scheduler's name"
+                    )
         owners: dict[str, str] = {}
         for model, accelerator in self.accelerators.items():
             for alias in (model, *accelerator.aliases):

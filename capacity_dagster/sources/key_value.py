@@ -7,7 +7,6 @@ empty is absent.
 
 import csv
 import io
-import re
 from collections.abc import Iterator
 
 import duckdb
@@ -16,7 +15,6 @@ import pyarrow as pa
 from capacity_dagster.errors import SourceError
 from capacity_dagster.tables.catalogue import Table
 
-CELL = re.compile(r"([A-Za-z][A-Za-z0-9]*)=(.*)", re.DOTALL)
 BATCH = 8192
 
 
@@ -26,8 +24,8 @@ def is_key_value(head: str, identifying: frozenset[str]) -> bool:
         row = next(csv.reader(io.StringIO(head, newline=""), strict=True), [])
     except csv.Error:
         return False
-    cells = [CELL.fullmatch(cell) for cell in row]
-    return all(cells) and any(cell[1] in identifying for cell in cells if cell)
+    names = [cell.partition("=")[0] for cell in row if "=" in cell]
+    return len(names) == len(row) and all(map(str.isalnum, names)) and not identifying.isdisjoint(names)
 
 
 def create_delivered_key_value(
@@ -80,17 +78,17 @@ def _values(cells: list[str], places: dict[str, tuple[str, int]]) -> tuple[dict[
     seen: set[str] = set()
     problem = None
     for cell in cells:
-        match = CELL.fullmatch(cell)
-        if match is None:
+        name, equals, value = cell.partition("=")
+        if not equals or not name.isalnum():
             problem = problem or ("not_key_value" if cell.strip() else None)
             continue
-        key = match[1].lower()
+        key = name.lower()
         if key in seen:
             problem = problem or "repeated_key"
         seen.add(key)
         column, rank = places.get(key, ("", 0))
         if column and rank <= ranks.get(column, rank):
-            values[column], ranks[column] = match[2], rank
+            values[column], ranks[column] = value, rank
     return values, problem
 
 

@@ -67,7 +67,7 @@ def demo_with(tmp_path: Path) -> Callable[[str, dict[str, str]], Site]:
     return make
 
 
-def test_text_and_json_of_the_same_records_publish_the_same_tables(demo_with, build, content_of) -> None:
+def test_text_and_json_of_the_same_records_publish_the_same_tables(demo_with, build, query, content_of) -> None:
     texts, answers = {}, {}
     gone_on: list[Key] = []
     for cluster in CLUSTERS:
@@ -86,6 +86,19 @@ def test_text_and_json_of_the_same_records_publish_the_same_tables(demo_with, bu
     published = content_of(from_text)
     assert content_of(from_json) == published
     assert int(published["mart.attempts"].split()[0]) == 66 + 7 - 6
+
+    # Both at once: each record is there twice, and counts once.
+    for cluster, text in texts.items():
+        (from_json.landing / cluster / "jobs-text.psv").write_bytes(text.encode())
+    toml = from_json.path.read_text(encoding="utf-8")
+    from_json.path.write_text(toml.replace("*/jobs-answer.json", "*/jobs-*"), encoding="utf-8")
+    both = load_site(from_json.folder)
+    build(both)
+    assert content_of(both) == published
+    assert query(
+        both,
+        "select sum(rows_accepted), sum(rows_superseded) from report.data_trust_daily where source = 'slurm_jobs'",
+    ) == [(67, 67)]
 
 
 def test_what_each_format_does_not_carry_is_in_no_published_table(demo_with, build, query) -> None:

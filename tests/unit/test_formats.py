@@ -313,6 +313,21 @@ def test_an_expected_start_is_no_start(read) -> None:
     assert (record["started_at"], record["ended_at"], record["node_list"]) == (None, None, None)
 
 
+def test_what_started_and_does_not_say_what_it_was_given_is_rejected(read) -> None:
+    jobs = [
+        dbd_job(tres=None),
+        dbd_job(tres={"allocated": None}),
+        dbd_job(tres={"allocated": "gres/gpu=8"}),
+        ctld_job(tres_alloc_str=None),
+        dbd_job(tres={"allocated": []}),
+        dbd_job(tres=None, time={"submission": T0, "start": 0, "end": T0}),
+        ctld_job(tres_alloc_str=None, job_state=["PENDING"], nodes=""),
+    ]
+    found = read("slurm_jobs", answer(*jobs))
+    assert reasons(found) == [(position, "unreadable_tres") for position in (1, 2, 3, 4)]
+    assert [each["allocated_tres"] for each in found.accepted] == [None] * 3
+
+
 # Reservations.
 
 
@@ -395,8 +410,7 @@ def test_each_element_becomes_a_record_or_a_reject(read) -> None:
         f'{json.dumps(dbd_job(tres=5))}, {json.dumps(dbd_job(cluster="gamma"))}, {{"job_id": NaN}}]}}'
     )
     found = read("slurm_jobs", text)
-    assert [each["source_line"] for each in found.accepted] == [8, 11]
-    assert found.accepted[1]["allocated_tres"] is None
+    assert [each["source_line"] for each in found.accepted] == [8]
     assert reasons(found) == [
         *((position, "not_an_object") for position in (1, 2, 3, 4)),
         (5, "no_job_id"),
@@ -404,6 +418,7 @@ def test_each_element_becomes_a_record_or_a_reject(read) -> None:
         (7, "not_an_object"),
         (9, "unreadable_submit"),
         (10, "unknown_state"),
+        (11, "unreadable_tres"),
         (12, "undeclared_cluster"),
         (13, "no_job_id"),
     ]
@@ -417,10 +432,36 @@ def test_undecodable_bytes_and_a_byte_order_mark_lose_nothing(read) -> None:
 
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just("0") | st.just(T0)
+inner_keys = [
+    "set",
+    "infinite",
+    "number",
+    "name",
+    "type",
+    "count",
+    "allocated",
+    "requested",
+    "task",
+    "task_id",
+    "job_id",
+]
+inner_keys += [
+    "current",
+    "start",
+    "end",
+    "submission",
+    "limits",
+    "max",
+    "running",
+    "tasks",
+    "signal",
+    "id",
+    "return_code",
+]
 values = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["set", "number", "name"]), inner),
-    max_leaves=4,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(inner_keys), inner, max_size=4),
+    max_leaves=8,
 )
 keys = sorted({*dbd_job(), *ctld_job(), "array", "het", "reservation", "required", "used_gres", "exit_code", "flags"})
 

@@ -176,6 +176,16 @@ def test_a_good_site_file_is_read_and_what_it_leaves_out_has_its_default(tmp_pat
             id="no cluster",
         ),
         pytest.param(
+            changed('time_zone = "Europe/Oslo"', 'domain = ".fox"'),
+            ["key 'clusters.alpha.domain' is '.fox'", "such as 'fox' or 'example.org'"],
+            id="a domain with its dot",
+        ),
+        pytest.param(
+            changed('time_zone = "Europe/Oslo"', 'node_aliases = { a = "b", b = "c" }'),
+            ["clusters.alpha.node_aliases: 'a' stands for 'b'", "expected the scheduler's name"],
+            id="an alias of an alias",
+        ),
+        pytest.param(
             GOOD + "\n[resources]\nmemory_limit = 'much'\n",
             ["key 'resources.memory_limit' is 'much'", "GB"],
             id="a limit that is none",

@@ -17,7 +17,7 @@ with objects as (
             "exit_code": {"return_code": "JSON", "signal": {"id": "JSON", "signal_id": "JSON"}},
             "reservation": {"id": "JSON", "name": "JSON"}, "resv_name": "VARCHAR",
             "allocation_nodes": "JSON", "node_count": "JSON", "required": "JSON", "cpus": "JSON",
-            "tres": {"allocated": "VARCHAR", "requested": "VARCHAR"},
+            "tres": {"allocated": "JSON", "requested": "JSON"},
             "tres_alloc_str": "VARCHAR", "tres_req_str": "VARCHAR", "gres_detail": "JSON", "used_gres": "VARCHAR",
             "array": {"job_id": "JSON", "task_id": "JSON", "task": "VARCHAR",
                       "limits": {"max": {"running": {"tasks": "JSON"}}}},
@@ -41,8 +41,8 @@ jobs as (
         nullif(lower(regexp_extract(job.array.task, '^0[xX]([0-9a-fA-F]+)', 1)), '') as array_mask,
         nullif(json_number(coalesce(job.het.job_id, job.het_job_id)), '0') as het_job_id,
         json_number(coalesce(job.het.job_offset, job.het_job_offset)) as het_job_offset,
-        job.tres.allocated as allocated_array,
-        job.tres.requested as requested_array
+        case when json_type(job.tres.allocated) = 'ARRAY' then job.tres.allocated end as allocated_array,
+        case when json_type(job.tres.requested) = 'ARRAY' then job.tres.requested end as requested_array
     from objects
 ),
 
@@ -50,16 +50,13 @@ jobs as (
 stated as (
     select
         *,
-        case
-            when list_has_any(states, [
+        coalesce(
+            list_filter([
                 'REQUEUED', 'RESIZING', 'REVOKED', 'LAUNCH_FAILED', 'REQUEUE_HOLD', 'SPECIAL_EXIT', 'RESV_DEL_HOLD',
                 'STOPPED', 'SIGNALING', 'STAGE_OUT', 'CONFIGURING'
-            ]) then list_filter([
-                'REQUEUED', 'RESIZING', 'REVOKED', 'LAUNCH_FAILED', 'REQUEUE_HOLD', 'SPECIAL_EXIT', 'RESV_DEL_HOLD',
-                'STOPPED', 'SIGNALING', 'STAGE_OUT', 'CONFIGURING'
-            ], lambda flag: list_contains(states, flag))[1]
-            else states[1]
-        end as state
+            ], lambda flag: list_contains(states, flag))[1],
+            states[1]
+        ) as state
     from jobs
 ),
 
@@ -208,7 +205,15 @@ mask_texts as (
 select
     resourced.position as source_line,
     left(coalesce(records.unusable_text, records.record::varchar), 4000) as record_text,
-    case when records.unusable_text is not null then 'not_an_object' end as problem,
+    -- What started and does not say what it was given may have held anything: that is not nothing.
+    case
+        when records.unusable_text is not null then 'not_an_object'
+        when resourced.allocated_array is null
+            and resourced.job.tres_alloc_str is null
+            and json_instant(coalesce(resourced.job.time.start, resourced.job.start_time)) is not null
+            and not (resourced.is_of_controller and resourced.node_list is null)
+            then 'unreadable_tres'
+    end as problem,
     coalesce(given(resourced.job.cluster), resourced.job.association.cluster) as cluster,
     resourced.job_id,
     case
