@@ -15,10 +15,10 @@ from typing import Any
 import duckdb
 
 from capacity_dagster.errors import SourceError
-from capacity_dagster.site_file import Site
+from capacity_dagster.site_file import SNAPSHOT_SOURCES, Site
 from capacity_dagster.sources import bytes as file_bytes
 from capacity_dagster.sources.delimited import create_delivered, create_delivered_csv, create_lines, resolve_columns
-from capacity_dagster.sources.landing import Delivery
+from capacity_dagster.sources.landing import AS_OF_FILE, Delivery
 from capacity_dagster.tables.catalogue import LOAD_COLUMNS, Table, assets_folder
 from capacity_dagster.tables.quoting import identifier, literal
 
@@ -77,6 +77,8 @@ class Reader:
             "columns": delivery.source.columns,
             "delimiter": delivery.source.delimiter,
         }
+        if delivery.kind in SNAPSHOT_SOURCES:  # the same content at another time is another snapshot
+            parts["collected_at"] = str(delivery.collected_at)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 
     def _zone(self, delivery: Delivery) -> str | None:
@@ -93,6 +95,11 @@ class Reader:
         Raises:
             SourceError: the file cannot be used as a whole.
         """
+        if delivery.kind in SNAPSHOT_SOURCES and delivery.collected_at is None:
+            raise SourceError(
+                f"{delivery.path}: does not say when it was collected; expected its time in its name, found by a key "
+                f"'collected_at' of this {delivery.kind} source in the site file, or in {AS_OF_FILE} beside it"
+            )
         load_id = self.load_id(delivery)
         records = self.folder / f"{load_id}.parquet"
         rejected = self.folder / f"{load_id}.rejected.parquet"

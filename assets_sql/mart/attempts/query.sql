@@ -95,6 +95,14 @@ select
     end as accelerators,
     case when lengths.known_start_at is null then 0 else lengths.accelerator_units end as accelerator_units,
     lengths.accelerators_requested,
+    lengths.array_tasks,
+    lengths.array_task_limit,
+    -- A heterogeneous job counts at its leader, 500+0; a resized one at its first segment.
+    case
+        when lengths.is_resize_follower or regexp_matches(coalesce(lengths.job_id_shown, ''), '[+]0*[1-9]') then 0
+        else lengths.array_tasks
+    end as job_count,
+    lengths.timelimit_minutes,
     coalesce(lengths.cpus, 0) as cpus,
     coalesce(lengths.nodes, 0) as nodes,
     lengths.held_seconds,

@@ -12,6 +12,8 @@ with records as (
     select 'slurm_account_usage', cluster, load_id, window_start_at, source_file, source_line
     from raw.slurm_account_usage
     union all
+    select 'slurm_queue', cluster, load_id, collected_at, source_file, source_line from raw.slurm_queue
+    union all
     select 'slurm_associations', cluster, load_id, null, source_file, source_line from raw.slurm_associations
     union all
     select 'slurm_nodes', cluster, load_id, null, source_file, source_line from raw.slurm_nodes
@@ -45,6 +47,8 @@ survivors as (
     from core.charges
     union all
     select 'slurm_account_usage', source_file, source_line from raw.slurm_account_usage
+    union all
+    select 'slurm_queue', source_file, source_line from raw.slurm_queue
     union all
     select 'slurm_associations', source_file, source_line from raw.slurm_associations
     union all
