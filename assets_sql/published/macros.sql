@@ -251,6 +251,7 @@ create or replace macro report.grouped_queue(grain, by_partition) as table
             submitted_unit_seconds
         from mart.queue_waits
     ),
+
     submitted as (
         select
             period_date,
@@ -262,6 +263,7 @@ create or replace macro report.grouped_queue(grain, by_partition) as table
         where wait_kind = 'submit'
         group by period_date, cluster, partition_name
     ),
+
     weighted as (
         select *, 'jobs' as weighting, job_count as weight, 0 as unweighted
         from waits
@@ -275,6 +277,7 @@ create or replace macro report.grouped_queue(grain, by_partition) as table
         from waits
         where requested_unit_seconds > 0 or requested_unit_seconds is null
     ),
+
     times as (
         select
             period_date,
@@ -289,6 +292,7 @@ create or replace macro report.grouped_queue(grain, by_partition) as table
         from weighted
         group by period_date, cluster, partition_name, wait_kind, weighting, wait_seconds
     ),
+
     risks as (
         select *, sum(leaving) over (
             partition by period_date, cluster, partition_name, wait_kind, weighting
@@ -296,6 +300,7 @@ create or replace macro report.grouped_queue(grain, by_partition) as table
         ) as at_risk
         from times
     ),
+
     curves as (
         select *, sum(report.log_survivors(started, at_risk)) over (
             partition by period_date, cluster, partition_name, wait_kind, weighting
@@ -303,6 +308,7 @@ create or replace macro report.grouped_queue(grain, by_partition) as table
         ) - 1e-10 as log_survival
         from risks
     ),
+
     percentiles as (
         select
             period_date,

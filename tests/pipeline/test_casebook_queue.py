@@ -113,7 +113,9 @@ def built(make_site: Callable[..., Site], build: Callable[..., object]) -> Calla
         if inventory:
             toml += INVENTORY
             files["inventory.csv"] = "cluster,node,pool,accelerator_model,accelerators,in_service_at,retired_at\n"
-            files["inventory.csv"] += "".join(f"alpha,{node},train,h100,{n},2026-01-01,\n" for node, n in inventory.items())
+            files["inventory.csv"] += "".join(
+                f"alpha,{node},train,h100,{n},2026-01-01,\n" for node, n in inventory.items()
+            )
         if queue:
             toml += QUEUE
             files |= {f"queue/queue-{at}": "\n".join([QUEUE_HEADER, *lines, ""]) for at, lines in queue.items()}
@@ -228,9 +230,9 @@ def test_who_still_waits_is_part_of_the_percentiles(built, query) -> None:
     expected = [(HOUR, HOUR, None, 100 * HOUR)]
     assert query(site, f"select {percentiles} from report.queue_daily where usage_date = ?", [DAY_0]) == expected
     assert published(site, "queue", "all", percentiles) == expected
-    assert query(
-        site, "select distinct queue_p50_seconds, queue_p90_seconds from report.team_efficiency_daily"
-    ) == [(HOUR, HOUR)]
+    assert query(site, "select distinct queue_p50_seconds, queue_p90_seconds from report.team_efficiency_daily") == [
+        (HOUR, HOUR)
+    ]
     assert query(site, "select jobs_waiting from report.queue_daily order by usage_date") == [(1,)] * 5
 
 
@@ -275,18 +277,19 @@ def test_demand_is_what_was_held_and_what_waited_for_capacity(built, query) -> N
         waiting("202", T0, "JobHeldAdmin"),
         waiting("1", T0, "None", state="RUNNING"),
     ]
-    site = built(
-        [*running, *pending, *held], T0 + 2 * HOUR, {T0: lines, T0 + HOUR: lines}, dict.fromkeys(nodes, 10)
+    site = built([*running, *pending, *held], T0 + 2 * HOUR, {T0: lines, T0 + HOUR: lines}, dict.fromkeys(nodes, 10))
+    assert (
+        query(
+            site,
+            "select allocated_unit_seconds, free_unit_seconds, capacity_demand_unit_seconds, unmet_unit_seconds, "
+            "is_fragmented from mart.demand_hourly",
+        )
+        == [(100 * UNITS * HOUR, 0, 160 * UNITS * HOUR, 60 * UNITS * HOUR, False)] * 2
     )
     assert query(
         site,
-        "select allocated_unit_seconds, free_unit_seconds, capacity_demand_unit_seconds, unmet_unit_seconds, "
-        "is_fragmented from mart.demand_hourly",
-    ) == [(100 * UNITS * HOUR, 0, 160 * UNITS * HOUR, 60 * UNITS * HOUR, False)] * 2
-    assert query(
-        site,
-        "select allocated_hours, pending_accelerator_hours, pending_capacity_hours, capacity_demand_hours, unmet_hours, "
-        "queue_coverage from report.demand_daily",
+        "select allocated_hours, pending_accelerator_hours, pending_capacity_hours, capacity_demand_hours, "
+        "unmet_hours, queue_coverage from report.demand_daily",
     ) == [(200, 160, 120, 320, 120, 1)]
     assert query(
         site,
@@ -329,7 +332,13 @@ def test_a_snapshot_speaks_for_an_hour_at_most(built, query) -> None:
     site = built([job("3", T0, T0, state="PENDING")], T0 + 4 * HOUR, {T0: line, T0 + HOUR // 2: line})
     assert query(
         site, "select hour(hour_at), reason_class, pending_accelerator_seconds from mart.queue_hourly order by all"
-    ) == [(0, "capacity", 3600), (1, "capacity", 1800), (1, "unknown", 1800), (2, "unknown", 3600), (3, "unknown", 3600)]
+    ) == [
+        (0, "capacity", 3600),
+        (1, "capacity", 1800),
+        (1, "unknown", 1800),
+        (2, "unknown", 3600),
+        (3, "unknown", 3600),
+    ]
     assert query(site, "select snapshot_seconds, unmet_unit_seconds from mart.demand_hourly order by hour_at") == [
         (3600, UNITS * HOUR),
         (1800, None),
@@ -350,7 +359,6 @@ def test_a_snapshot_that_does_not_say_when_is_refused(make_site, build) -> None:
     problems = build(site)["raw.slurm_queue"].problems
     assert len(problems) == 1
     assert "queue/now: does not say when it was collected; expected its time in its name" in problems[0]
-
 
 
 def published(site: Site, macro: str, grain: str, columns: str) -> list[tuple[Any, ...]]:

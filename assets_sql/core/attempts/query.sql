@@ -125,6 +125,20 @@ arrays as (
     group by job_id_shown
 ),
 
+-- With `--array` sacct repeats that record, with all its ids and times, once for each task.
+expanded_arrays as (
+    select
+        cluster,
+        job_id,
+        submitted_at,
+        load_id,
+        count(distinct job_id_shown) as array_tasks
+    from raw.slurm_jobs
+    where not is_step and started_at is null and regexp_matches(job_id_shown, '^[0-9]+_[0-9]+$')
+    group by cluster, job_id, submitted_at, load_id
+    having count(distinct job_id_shown) > 1
+),
+
 workload_classes as (
     select
         kinds.partition_name,
@@ -174,7 +188,7 @@ select
     end_classes.end_class,
     end_classes.end_class = 'open' or (winners.ended_at is null and winners.started_at is not null) as is_open,
     cast(coalesce(requested.accelerators_counted, 0) as decimal(18, 6)) as accelerators_requested,
-    coalesce(arrays.array_tasks, 1) as array_tasks,
+    coalesce(arrays.array_tasks, expanded_arrays.array_tasks, 1) as array_tasks,
     arrays.array_task_limit,
     coalesce(allocated.accelerators_counted, 0) * 84000 as accelerator_units,
     winners.cpus,
@@ -193,6 +207,12 @@ left join end_classes on winners.state = end_classes.state
 left join accelerators as allocated on winners.allocated_tres = allocated.tres
 left join accelerators as requested on winners.requested_tres = requested.tres
 left join arrays on winners.job_id_shown = arrays.job_id_shown
+left join expanded_arrays
+    on winners.cluster = expanded_arrays.cluster
+    and winners.job_id = expanded_arrays.job_id
+    and winners.submitted_at = expanded_arrays.submitted_at
+    and winners.load_id = expanded_arrays.load_id
+    and winners.started_at is null
 left join workload_classes
     on coalesce(winners.partition_name, '') = workload_classes.partition_name
     and coalesce(winners.qos, '') = workload_classes.qos
