@@ -1,19 +1,15 @@
 """The casebook's cases about waiting and demand, from sacct and squeue text to the published tables."""
 
 import shutil
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from fractions import Fraction
 from typing import Any
 
 import duckdb
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from capacity_dagster.site_file import Site
-from capacity_dagster.tables.catalogue import assets_folder, load_catalogue, shared_sql
+from capacity_dagster.tables.catalogue import assets_folder
 
 HOUR = 3_600
 DAY = 24 * HOUR
@@ -368,100 +364,3 @@ def published(site: Site, macro: str, grain: str, columns: str) -> list[tuple[An
     with duckdb.connect(str(file)) as connection:
         connection.execute((assets_folder() / "published" / "macros.sql").read_text(encoding="utf-8"))
         return connection.execute(f"select {columns} from report.{macro}(?)", [grain]).fetchall()
-
-
-# Kaplan–Meier, in another way.
-
-WAITS = st.lists(
-    st.tuples(
-        st.integers(1, 2),  # the day
-        st.integers(0, 6),  # the wait
-        st.booleans(),  # it ended with a start
-        st.integers(0, 4),  # jobs
-        st.integers(0, 9) | st.none(),  # unit-seconds asked for
-    ),
-    min_size=1,
-    max_size=14,
-)
-
-
-def kaplan_meier(waits: list[tuple[int, bool, int]], share: Fraction) -> int | None:
-    """The first wait at which no more than the share goes on waiting; of (wait, whether it started, weight)."""
-    survival = Fraction(1)
-    for time in sorted({wait for wait, _, _ in waits}):
-        at_risk = sum(weight for wait, _, weight in waits if wait >= time)
-        started = sum(weight for wait, has_started, weight in waits if wait == time and has_started)
-        if at_risk:
-            survival *= 1 - Fraction(started, at_risk)
-        if survival <= share and at_risk:
-            return time
-    return None
-
-
-@pytest.fixture(scope="module")
-def curves() -> Callable[..., tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]]:
-    """curves(rows): the percentiles of given rows of mart.queue_waits, by day, and by the macro over all days."""
-    connection = duckdb.connect()
-    catalogue = load_catalogue()
-    connection.execute("create schema mart; create schema report")
-    for each in catalogue.of_layer("mart", "report"):
-        connection.execute(each.ddl(each.full_name))
-    connection.execute(shared_sql())
-    connection.execute((assets_folder() / "published" / "macros.sql").read_text(encoding="utf-8"))
-    table = catalogue["mart.queue_percentiles_daily"]
-    connection.execute("create temp table days as select unnest([date '2026-01-01', date '2026-01-02']) as usage_date")
-
-    def run(rows: list[tuple[Any, ...]]) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-        connection.execute("delete from mart.queue_waits")
-        connection.executemany(
-            "insert into mart.queue_waits values "
-            "(make_date(2026, 1, ?), 'alpha', 'train', 'ads', 'serving', ?, ?, ?, ?, ?, 0)",
-            [(day, kind, *rest) for day, *rest in rows for kind in ("eligible", "submit")],
-        )
-        daily = connection.execute(
-            "select day(usage_date), grouped_by, weighting, queue_p50_seconds, queue_p90_seconds, queue_p95_seconds "
-            f"from ({table.sql}) where wait_kind = 'eligible'"
-        ).fetchall()
-        pooled = connection.execute(
-            "select wait_eligible_p50_seconds, wait_eligible_p90_seconds, wait_eligible_p95_seconds, "
-            "weighted_wait_submit_p50_seconds, weighted_wait_submit_p90_seconds, weighted_wait_submit_p95_seconds "
-            "from report.cluster_queue('all')"
-        ).fetchall()
-        return daily, pooled
-
-    return run
-
-
-SHARES = [Fraction(1, 2), Fraction(1, 10), Fraction(1, 20)]
-
-
-@settings(max_examples=150, deadline=None)
-@given(WAITS)
-def test_percentiles_are_those_of_an_independent_kaplan_meier(curves, rows: list[tuple[Any, ...]]) -> None:
-    daily, pooled = curves(rows)
-    samples: dict[tuple[Any, str], list[tuple[int, bool, int]]] = defaultdict(list)
-    unlimited = set()
-    for day, wait, has_started, jobs, units in rows:
-        for group in (day, "all"):
-            if jobs:
-                samples[group, "jobs"].append((wait, has_started, jobs))
-            if units is None:
-                unlimited.add(group)
-            if units is None or units:
-                samples[group, "accelerator_hours"].append((wait, has_started, units or 0))
-
-    def expected(group: Any, weighting: str) -> tuple[int | None, ...]:
-        if weighting == "accelerator_hours" and group in unlimited:
-            return (None, None, None)
-        return tuple(kaplan_meier(samples.get((group, weighting), []), share) for share in SHARES)
-
-    assert sorted(daily, key=str) == sorted(
-        (
-            (day, grouped_by, weighting, *expected(day, weighting))
-            for day, weighting in samples
-            if day != "all"
-            for grouped_by in ("partition", "team")
-        ),
-        key=str,
-    )
-    assert pooled == [(*expected("all", "jobs"), *expected("all", "accelerator_hours"))]

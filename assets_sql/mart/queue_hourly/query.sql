@@ -48,7 +48,7 @@ limits as (
 ),
 
 -- A limit of k lets the k tasks that start first compete; the next one competes once one of those has started. The
--- record of the tasks that have none of their own comes last.
+-- tasks that share a record, as they have not started, come last.
 ordered as (
     select
         waits.attempt_id,
@@ -69,23 +69,28 @@ ordered as (
         and waits.submitted_at = limits.submitted_at
 ),
 
+competitors as (
+    select
+        *,
+        place - 1 + unnest(generate_series(1, least(array_tasks, array_task_limit))) as task_place
+    from ordered
+),
+
 throttles as (
     select
         later.attempt_id,
         later.array_task_limit,
-        least(later.array_tasks, later.array_task_limit) as competing_tasks,
         case
             when earlier.attempt_id is null then timestamp '1900-01-01'
             else coalesce(earlier.waited_until_at, timestamp '9999-01-01')
         end as competes_from_at
-    from ordered as later
+    from competitors as later
     left join ordered as earlier
         on later.cluster = earlier.cluster
         and later.array_job_id = earlier.array_job_id
         and later.submitted_at = earlier.submitted_at
         and later.array_task_limit = earlier.array_task_limit
-        and earlier.place
-        = later.place - case when later.array_tasks > 1 then 1 else later.array_task_limit end
+        and earlier.place = later.task_place - later.array_task_limit
 ),
 
 own_entries as (
@@ -130,10 +135,18 @@ reasoned as (
     where waits.array_job_id <> ''
 ),
 
--- What is known of a reason is taken from what is unknown.
+-- What is known of a reason is taken from what is unknown, and what a limit holds back from what competes.
 shares as (
     select
-        waits.attempt_id,
+        waits.cluster,
+        waits.partition_name,
+        waits.team,
+        waits.eligible_at,
+        waits.waited_until_at,
+        waits.first_at,
+        waits.last_at,
+        waits.job_count,
+        waits.task_units,
         'unknown' as reason_class,
         waits.eligible_at as starts_at,
         waits.last_at as ends_at,
@@ -141,19 +154,35 @@ shares as (
     from waits
     union all
     select
-        reasoned.attempt_id,
+        reasoned.cluster,
+        reasoned.partition_name,
+        reasoned.team,
+        reasoned.eligible_at,
+        reasoned.waited_until_at,
+        reasoned.first_at,
+        reasoned.last_at,
+        reasoned.job_count,
+        reasoned.task_units,
         'unknown' as reason_class,
-        reasoned.starts_at,
-        reasoned.ends_at,
-        -reasoned.array_tasks
+        reasoned.starts_at as starts_at,
+        reasoned.ends_at as ends_at,
+        -reasoned.array_tasks as tasks
     from reasoned
     union all
     select
-        reasoned.attempt_id,
-        reasoned.reason_class,
-        greatest(reasoned.starts_at, throttles.competes_from_at),
-        reasoned.ends_at,
-        coalesce(throttles.competing_tasks, reasoned.array_tasks)
+        reasoned.cluster,
+        reasoned.partition_name,
+        reasoned.team,
+        reasoned.eligible_at,
+        reasoned.waited_until_at,
+        reasoned.first_at,
+        reasoned.last_at,
+        reasoned.job_count,
+        reasoned.task_units,
+        reasoned.reason_class as reason_class,
+        greatest(reasoned.starts_at, throttles.competes_from_at) as starts_at,
+        reasoned.ends_at as ends_at,
+        case when throttles.attempt_id is null then reasoned.array_tasks else 1 end as tasks
     from reasoned
     left join throttles
         on reasoned.attempt_id = throttles.attempt_id
@@ -161,23 +190,39 @@ shares as (
         and reasoned.reason_class = 'capacity'
     union all
     select
-        reasoned.attempt_id,
+        reasoned.cluster,
+        reasoned.partition_name,
+        reasoned.team,
+        reasoned.eligible_at,
+        reasoned.waited_until_at,
+        reasoned.first_at,
+        reasoned.last_at,
+        reasoned.job_count,
+        reasoned.task_units,
         'user' as reason_class,
-        reasoned.starts_at,
-        reasoned.ends_at,
-        reasoned.array_tasks
+        reasoned.starts_at as starts_at,
+        reasoned.ends_at as ends_at,
+        reasoned.array_tasks as tasks
     from reasoned
-    inner join throttles
-        on reasoned.attempt_id = throttles.attempt_id
-        and reasoned.array_task_limit = throttles.array_task_limit
+    inner join ordered
+        on reasoned.attempt_id = ordered.attempt_id
+        and reasoned.array_task_limit = ordered.array_task_limit
     where reasoned.reason_class = 'capacity'
     union all
     select
-        reasoned.attempt_id,
+        reasoned.cluster,
+        reasoned.partition_name,
+        reasoned.team,
+        reasoned.eligible_at,
+        reasoned.waited_until_at,
+        reasoned.first_at,
+        reasoned.last_at,
+        reasoned.job_count,
+        reasoned.task_units,
         'user' as reason_class,
-        greatest(reasoned.starts_at, throttles.competes_from_at),
-        reasoned.ends_at,
-        -throttles.competing_tasks
+        greatest(reasoned.starts_at, throttles.competes_from_at) as starts_at,
+        reasoned.ends_at as ends_at,
+        -1 as tasks
     from reasoned
     inner join throttles
         on reasoned.attempt_id = throttles.attempt_id
@@ -187,16 +232,15 @@ shares as (
 
 pieces as (
     select
-        waits.cluster,
-        waits.partition_name,
-        waits.team,
-        shares.reason_class,
-        greatest(shares.starts_at, waits.eligible_at, waits.first_at) as starts_at,
-        least(shares.ends_at, waits.waited_until_at, waits.last_at) as ends_at,
-        case when waits.job_count = 0 then 0 else shares.tasks end as jobs,
-        shares.tasks * waits.task_units as units
+        cluster,
+        partition_name,
+        team,
+        reason_class,
+        greatest(starts_at, eligible_at, first_at) as starts_at,
+        least(ends_at, waited_until_at, last_at) as ends_at,
+        case when job_count = 0 then 0 else tasks end as jobs,
+        tasks * task_units as units
     from shares
-    inner join waits on shares.attempt_id = waits.attempt_id
 ),
 
 edges as (
