@@ -357,6 +357,77 @@ def test_a_snapshot_that_does_not_say_when_is_refused(make_site, build) -> None:
     assert "queue/now: does not say when it was collected; expected its time in its name" in problems[0]
 
 
+def test_what_comes_day_by_day_is_what_comes_at_once(make_site, build, content_of) -> None:
+    """Jobs that wait over midnights, start, are given up; an array that starts bit by bit; snapshots with gaps."""
+    toml = TOML.replace("jobs.psv", "jobs-*") + QUEUE + INVENTORY
+
+    def wait(number: int, hours: int) -> tuple[int, int]:
+        return T0 + number * 5 * HOUR, T0 + (number * 5 + hours) * HOUR
+
+    def jobs_at(now: int) -> str:
+        lines = []
+        for number in range(1, 14):
+            submit, start = wait(number, number * 7 % 40)
+            if now >= start + HOUR and number % 5 == 0:
+                lines.append(job(str(number), submit, submit, end=start, state="CANCELLED"))
+            elif now >= start and number % 5:
+                ended = now >= start + 3 * HOUR
+                lines.append(
+                    job(
+                        str(number),
+                        submit,
+                        submit + 600,
+                        start,
+                        start + 3 * HOUR if ended else None,
+                        state="COMPLETED" if ended else "RUNNING",
+                    )
+                )
+            elif now >= submit:
+                lines.append(job(str(number), submit, submit + 600, state="PENDING"))
+        started = [task for task in range(6) if now >= T0 + (10 + 9 * task) * HOUR]
+        lines += [
+            job(f"90_{task}", T0, T0, T0 + (10 + 9 * task) * HOUR, state="RUNNING", raw=str(91 + task), nodes="h2")
+            for task in started
+        ]
+        if len(started) < 6:
+            lines.append(job(f"90_[{len(started)}-5%2]", T0, T0, state="PENDING", raw="90"))
+        return "\n".join([JOBS_HEADER, *lines, ""])
+
+    def snapshot_at(now: int) -> str:
+        lines = [
+            waiting(
+                str(number), wait(number, 0)[0], ("Priority", "QOSMaxJobsPerUserLimit", "BeginTime")[now // HOUR % 3]
+            )
+            for number in range(1, 14)
+            if wait(number, 0)[0] <= now < wait(number, number * 7 % 40)[1]
+        ]
+        started = sum(now >= T0 + (10 + 9 * task) * HOUR for task in range(6))
+        if started < 6:
+            lines.append(waiting(f"90_[{started}-5%2]", T0, "Resources"))
+        return "\n".join([QUEUE_HEADER, *lines, ""])
+
+    inventory = (
+        "cluster,node,pool,accelerator_model,accelerators,in_service_at,retired_at\nalpha,h1,train,h100,4,2026-01-01,\n"
+    )
+    times = [T0 + 14 * HOUR, T0 + 30 * HOUR, T0 + 55 * HOUR]
+    snapshots = {at: snapshot_at(at) for at in range(T0, times[-1], 3 * HOUR // 2)}
+    for now in times:
+        files = {f"queue/queue-{at}": text for at, text in snapshots.items() if at < now}
+        site = make_site(toml, {"inventory.csv": inventory, "jobs-all": jobs_at(now), **files}, folder="daily")
+        build(site, as_of=datetime.fromtimestamp(now, UTC))
+    at_once = make_site(
+        toml,
+        {
+            "inventory.csv": inventory,
+            "jobs-all": jobs_at(times[-1]),
+            **{f"queue/queue-{at}": text for at, text in snapshots.items()},
+        },
+        folder="once",
+    )
+    build(at_once, as_of=datetime.fromtimestamp(times[-1], UTC))
+    assert content_of(site) == content_of(at_once)
+
+
 def published(site: Site, macro: str, grain: str, columns: str) -> list[tuple[Any, ...]]:
     """What a published macro returns for a built site."""
     file = site.folder / "macros.duckdb"
