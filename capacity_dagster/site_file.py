@@ -36,7 +36,7 @@ CLUSTER_SOURCES = frozenset({"slurm_nodes", "slurm_queue"})
 """Kinds whose files never say which cluster they describe, so that the site file must."""
 
 SNAPSHOT_SOURCES = frozenset({"slurm_queue"})
-"""Kinds of which each file is what was true at one instant, its collection time, which it must declare."""
+"""Kinds that say what was true at one instant: the file's collection time, where its lines do not say."""
 
 
 def _known_zone(name: str) -> str:

@@ -95,11 +95,6 @@ class Reader:
         Raises:
             SourceError: the file cannot be used as a whole.
         """
-        if delivery.kind in SNAPSHOT_SOURCES and delivery.collected_at is None:
-            raise SourceError(
-                f"{delivery.path}: does not say when it was collected; expected its time in its name, found by a key "
-                f"'collected_at' of this {delivery.kind} source in the site file, or in {AS_OF_FILE} beside it"
-            )
         load_id = self.load_id(delivery)
         records = self.folder / f"{load_id}.parquet"
         rejected = self.folder / f"{load_id}.rejected.parquet"
@@ -115,6 +110,7 @@ class Reader:
             for path in (records, rejected)
         )
         self._refuse_undeclared_zone(connection, delivery, rejected, rejected_rows)
+        self._refuse_timeless_snapshot(connection, delivery, rejected, accepted_rows)
         return Load(load_id, delivery, accepted_rows, rejected_rows, records, rejected)
 
     def checked(self, connection: duckdb.DuckDBPyConnection, load: Load) -> CheckedLoad:
@@ -131,6 +127,7 @@ class Reader:
             "time_zone": self._zone(delivery),
             "cluster": delivery.source.cluster,
             "clusters": sorted(self.site.content.clusters),
+            "collected_at": delivery.collected_at and delivery.collected_at.replace(tzinfo=None),
             "window_start": None,
             "window_end": None,
         }
@@ -246,6 +243,22 @@ class Reader:
                 f"{delivery.path}: line {lines[0][0]} has a time without a zone ({lines[0][1][:120]!r}); expected, in "
                 f"the site file, a key 'time_zone' of this {delivery.kind} source, or its 'cluster' and that "
                 "cluster's 'time_zone'"
+            )
+
+    def _refuse_timeless_snapshot(
+        self, connection: duckdb.DuckDBPyConnection, delivery: Delivery, rejected: Path, accepted_rows: int
+    ) -> None:
+        """A snapshot says nothing, even if it is empty, when neither the file nor its lines say when it was taken."""
+        if delivery.kind not in SNAPSHOT_SOURCES or delivery.collected_at or accepted_rows:
+            return
+        others = connection.execute(
+            "select count(*) from read_parquet(?) where reject_reason <> 'no_snapshot_time'", [str(rejected)]
+        ).fetchall()
+        if others == [(0,)]:
+            raise SourceError(
+                f"{delivery.path}: does not say when it was collected; expected its time in its name, found by a key "
+                f"'collected_at' of this {delivery.kind} source in the site file, or in {AS_OF_FILE} beside it, or a "
+                "column TAKEN_AT"
             )
 
 

@@ -884,6 +884,25 @@ def test_an_empty_queue_is_a_snapshot(read) -> None:
     assert (found.accepted, found.rejected) == ([], [])
 
 
+def test_one_file_may_hold_many_snapshots(read) -> None:
+    text = (
+        "1767261600||||\n"
+        "1767261600|421|PENDING|1767225600|Priority\n"
+        "1767261900||||\n"
+        "later|421|PENDING|1767225600|Priority\n"
+        "|421|PENDING|1767225600|Priority\n"
+    )
+    columns = ["TAKEN_AT", "JOBID", "STATE", "SUBMIT_TIME", "REASON"]
+    found = read("slurm_queue", text, cluster="alpha", columns=columns)
+    assert [(row["taken_at"].minute, row["job_id_shown"]) for row in found.accepted] == [
+        (0, None),
+        (0, "421"),
+        (5, None),
+    ]
+    assert [row["reject_reason"] for row in found.rejected] == ["unreadable_taken", "no_snapshot_time"]
+
+
 def test_a_snapshot_without_a_time_is_refused(read) -> None:
-    with pytest.raises(SourceError, match=r"delivered\.txt: does not say when it was collected"):
-        read("slurm_queue", QUEUE_HEADER, cluster="alpha")
+    for line in ("", "421|PENDING|1767261600|N/A|a|a|a|a|Priority\n"):
+        with pytest.raises(SourceError, match=r"delivered\.txt: does not say when it was collected"):
+            read("slurm_queue", QUEUE_HEADER + line, cluster="alpha")

@@ -31,13 +31,13 @@ lines as (
             else queue.job_id_shown
         end as queue_entry,
         queue.submitted_at,
-        queue.collected_at as taken_at,
+        queue.taken_at,
         min(classes.reason_class) as reason_class,
         max(cast(nullif(regexp_extract(queue.job_id_shown, '%([0-9]{1,9})\]$', 1), '') as bigint)) as array_task_limit
     from raw.slurm_queue as queue
     inner join classes on coalesce(queue.reason, '') = classes.reason
     where queue.state in ('PENDING', 'REQUEUED', 'REQUEUE_HOLD', 'SPECIAL_EXIT', 'RESV_DEL_HOLD')
-    group by queue.cluster, queue_entry, queue.submitted_at, queue.collected_at
+    group by queue.cluster, queue_entry, queue.submitted_at, queue.taken_at
 ),
 
 spoken as (

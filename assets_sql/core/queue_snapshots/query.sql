@@ -1,10 +1,18 @@
--- Each delivered file is a snapshot, even one in which nothing waits.
+-- A delivered file without a single line is a snapshot too: of an empty queue.
 with snapshots as (
-    select distinct
+    select
+        cluster,
+        taken_at
+    from raw.slurm_queue
+    union
+    select
         cluster,
         collected_at as taken_at
     from landing.deliveries
-    where source_kind = 'slurm_queue' and collected_at is not null
+    where source_kind = 'slurm_queue'
+        and collected_at is not null
+        and accepted_rows = 0
+        and rejected_rows = 0
 )
 
 select

@@ -12,7 +12,7 @@ with records as (
     select 'slurm_account_usage', cluster, load_id, window_start_at, source_file, source_line
     from raw.slurm_account_usage
     union all
-    select 'slurm_queue', cluster, load_id, collected_at, source_file, source_line from raw.slurm_queue
+    select 'slurm_queue', cluster, load_id, taken_at, source_file, source_line from raw.slurm_queue
     union all
     select 'slurm_associations', cluster, load_id, null, source_file, source_line from raw.slurm_associations
     union all
