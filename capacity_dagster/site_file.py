@@ -20,6 +20,7 @@ SITE_VARIABLE = "CAPACITY_SITE"
 
 SourceKind = Literal[
     "slurm_jobs",
+    "slurm_queue",
     "slurm_nodes",
     "slurm_node_events",
     "slurm_reservations",
@@ -34,8 +35,11 @@ SourceKind = Literal[
     "flat_costs",
 ]
 
-CLUSTER_SOURCES = frozenset({"slurm_nodes"})
+CLUSTER_SOURCES = frozenset({"slurm_nodes", "slurm_queue"})
 """Kinds whose files never say which cluster they describe, so that the site file must."""
+
+SNAPSHOT_SOURCES = frozenset({"slurm_queue"})
+"""Kinds that say what was true at one instant: the file's collection time, where its lines do not say."""
 
 
 def _known_zone(name: str) -> str:

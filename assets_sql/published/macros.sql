@@ -224,3 +224,142 @@ create or replace macro report.cost_per_hour(grain) as table
         cast(allocated_unit_seconds as bigint) as allocated_unit_seconds
     from sums
     order by period_date, cluster, pool, accelerator_model, currency;
+
+-- The logarithm of the share that goes on waiting at a wait at which some start; -1000 stands for none left.
+create or replace macro report.log_survivors(started, at_risk) as
+    case
+        when started = 0 then 0.0::double
+        when started = at_risk then -1000.0::double
+        else ln(cast(at_risk - started as double) / cast(at_risk as double))
+    end;
+
+-- Kaplan–Meier percentiles of waits, by period of submission and cluster; by partition too, or all of them together. A
+-- percentile is the first wait at which no more than the rest go on waiting; 1e-10 allows for rounding.
+create or replace macro report.grouped_queue(grain, by_partition) as table
+    with waits as (
+        select
+            report.period_start(
+                grain, usage_date, (select min(earliest.usage_date) from mart.queue_waits as earliest)
+            ) as period_date,
+            cluster,
+            case when by_partition then partition_name end as partition_name,
+            wait_kind,
+            wait_seconds,
+            has_started,
+            job_count,
+            requested_unit_seconds,
+            submitted_unit_seconds
+        from mart.queue_waits
+    ),
+
+    submitted as (
+        select
+            period_date,
+            cluster,
+            partition_name,
+            cast(sum(job_count) as bigint) as jobs_submitted,
+            report.accelerator_hours(report.whole_sum(submitted_unit_seconds)) as submitted_accelerator_hours
+        from waits
+        where wait_kind = 'submit'
+        group by period_date, cluster, partition_name
+    ),
+
+    weighted as (
+        select *, 'jobs' as weighting, job_count as weight, 0 as unweighted
+        from waits
+        where job_count > 0
+        union all
+        select
+            *,
+            'accelerator_hours',
+            coalesce(requested_unit_seconds, 0),
+            case when requested_unit_seconds is null then 1 else 0 end
+        from waits
+        where requested_unit_seconds > 0 or requested_unit_seconds is null
+    ),
+
+    times as (
+        select
+            period_date,
+            cluster,
+            partition_name,
+            wait_kind,
+            weighting,
+            wait_seconds,
+            sum(case when has_started then weight else 0 end) as started,
+            sum(weight) as leaving,
+            sum(unweighted) as unweighted
+        from weighted
+        group by period_date, cluster, partition_name, wait_kind, weighting, wait_seconds
+    ),
+
+    risks as (
+        select *, sum(leaving) over (
+            partition by period_date, cluster, partition_name, wait_kind, weighting
+            order by wait_seconds desc rows unbounded preceding
+        ) as at_risk
+        from times
+    ),
+
+    curves as (
+        select *, sum(report.log_survivors(started, at_risk)) over (
+            partition by period_date, cluster, partition_name, wait_kind, weighting
+            order by wait_seconds asc rows unbounded preceding
+        ) - 1e-10 as log_survival
+        from risks
+    ),
+
+    percentiles as (
+        select
+            period_date,
+            cluster,
+            partition_name,
+            wait_kind || ' ' || weighting as kind,
+            max(wait_seconds) as longest,
+            case when sum(unweighted) = 0 then min(case when log_survival <= ln(0.5) then wait_seconds end) end as p50,
+            case when sum(unweighted) = 0 then min(case when log_survival <= ln(0.1) then wait_seconds end) end as p90,
+            case when sum(unweighted) = 0 then min(case when log_survival <= ln(0.05) then wait_seconds end) end as p95
+        from curves
+        group by period_date, cluster, partition_name, kind
+    )
+
+    select
+        submitted.period_date,
+        submitted.cluster,
+        submitted.partition_name,
+        submitted.jobs_submitted,
+        submitted.submitted_accelerator_hours,
+        max(case when kind = 'eligible jobs' then p50 end) as wait_eligible_p50_seconds,
+        max(case when kind = 'eligible jobs' then p90 end) as wait_eligible_p90_seconds,
+        max(case when kind = 'eligible jobs' then p95 end) as wait_eligible_p95_seconds,
+        max(case when kind = 'eligible jobs' then longest end) as wait_eligible_longest_seconds,
+        max(case when kind = 'submit jobs' then p50 end) as wait_submit_p50_seconds,
+        max(case when kind = 'submit jobs' then p90 end) as wait_submit_p90_seconds,
+        max(case when kind = 'submit jobs' then p95 end) as wait_submit_p95_seconds,
+        max(case when kind = 'submit jobs' then longest end) as wait_submit_longest_seconds,
+        max(case when kind = 'eligible accelerator_hours' then p50 end) as weighted_wait_eligible_p50_seconds,
+        max(case when kind = 'eligible accelerator_hours' then p90 end) as weighted_wait_eligible_p90_seconds,
+        max(case when kind = 'eligible accelerator_hours' then p95 end) as weighted_wait_eligible_p95_seconds,
+        max(case when kind = 'submit accelerator_hours' then p50 end) as weighted_wait_submit_p50_seconds,
+        max(case when kind = 'submit accelerator_hours' then p90 end) as weighted_wait_submit_p90_seconds,
+        max(case when kind = 'submit accelerator_hours' then p95 end) as weighted_wait_submit_p95_seconds
+    from submitted
+    left join percentiles
+        on submitted.period_date = percentiles.period_date
+        and submitted.cluster = percentiles.cluster
+        and submitted.partition_name is not distinct from percentiles.partition_name
+    group by
+        submitted.period_date,
+        submitted.cluster,
+        submitted.partition_name,
+        submitted.jobs_submitted,
+        submitted.submitted_accelerator_hours
+    order by submitted.period_date, submitted.cluster, submitted.partition_name;
+
+-- One row per period, cluster and partition: what was submitted, and how long it waited.
+create or replace macro report.queue(grain) as table
+    select * from report.grouped_queue(grain, true);
+
+-- One row per period and cluster: all partitions together.
+create or replace macro report.cluster_queue(grain) as table
+    select * exclude (partition_name) from report.grouped_queue(grain, false);

@@ -15,12 +15,12 @@ from typing import Any
 import duckdb
 
 from capacity_dagster.errors import SourceError
-from capacity_dagster.site_file import Site
+from capacity_dagster.site_file import SNAPSHOT_SOURCES, Site
 from capacity_dagster.sources import bytes as file_bytes
 from capacity_dagster.sources.answers import ANSWERS, create_records
 from capacity_dagster.sources.delimited import create_delivered, create_delivered_csv, create_lines, resolve_columns
 from capacity_dagster.sources.key_value import create_delivered_key_value, is_key_value
-from capacity_dagster.sources.landing import Delivery
+from capacity_dagster.sources.landing import AS_OF_FILE, Delivery
 from capacity_dagster.tables.catalogue import LOAD_COLUMNS, Table, assets_folder
 from capacity_dagster.tables.quoting import identifier, literal
 
@@ -89,6 +89,8 @@ class Reader:
             "columns": delivery.source.columns,
             "delimiter": delivery.source.delimiter,
         }
+        if delivery.kind in SNAPSHOT_SOURCES:  # the same content at another time is another snapshot
+            parts["collected_at"] = str(delivery.collected_at)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 
     def _zone(self, delivery: Delivery) -> str | None:
@@ -120,6 +122,7 @@ class Reader:
             for path in (records, rejected)
         )
         self._refuse_undeclared_zone(connection, delivery, rejected, rejected_rows)
+        self._refuse_timeless_snapshot(connection, delivery, rejected, accepted_rows)
         return Load(load_id, delivery, accepted_rows, rejected_rows, records, rejected)
 
     def checked(self, connection: duckdb.DuckDBPyConnection, load: Load) -> CheckedLoad:
@@ -136,6 +139,7 @@ class Reader:
             "time_zone": self._zone(delivery),
             "cluster": delivery.source.cluster,
             "clusters": sorted(self.site.content.clusters),
+            "collected_at": delivery.collected_at and delivery.collected_at.replace(tzinfo=None),
             "window_start": None,
             "window_end": None,
         }
@@ -248,6 +252,22 @@ class Reader:
                 f"{delivery.path}: line {lines[0][0]} has a time without a zone ({lines[0][1][:120]!r}); expected, in "
                 f"the site file, a key 'time_zone' of this {delivery.kind} source, or its 'cluster' and that "
                 "cluster's 'time_zone'"
+            )
+
+    def _refuse_timeless_snapshot(
+        self, connection: duckdb.DuckDBPyConnection, delivery: Delivery, rejected: Path, accepted_rows: int
+    ) -> None:
+        """A snapshot says nothing, even if it is empty, when neither the file nor its lines say when it was taken."""
+        if delivery.kind not in SNAPSHOT_SOURCES or delivery.collected_at or accepted_rows:
+            return
+        others = connection.execute(
+            "select count(*) from read_parquet(?) where reject_reason <> 'no_snapshot_time'", [str(rejected)]
+        ).fetchall()
+        if others == [(0,)]:
+            raise SourceError(
+                f"{delivery.path}: does not say when it was collected; expected its time in its name, found by a key "
+                f"'collected_at' of this {delivery.kind} source in the site file, or in {AS_OF_FILE} beside it, or a "
+                "column TAKEN_AT"
             )
 
 

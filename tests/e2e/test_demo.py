@@ -59,11 +59,11 @@ def test_demo_again_does_no_work(demo: tuple[Path, subprocess.CompletedProcess[s
     assert sorted(path.name for path in (site / "published" / "versions").iterdir()) == ["000001"]
 
 
-def test_published_folder_answers_its_ten_questions(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_published_folder_answers_its_twelve_questions(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder = (demo[0] / "published" / "current").resolve()
     readme = (folder / "README.md").read_text()
     queries = re.findall(r"```sql\n(.*?)```", readme, re.DOTALL)
-    assert len(queries) == 10 == len(list((assets_folder() / "published" / "queries").glob("*.sql")))
+    assert len(queries) == 12 == len(list((assets_folder() / "published" / "queries").glob("*.sql")))
     with duckdb.connect(str(folder / "capacity.duckdb"), read_only=True) as connection:
         for query in queries:
             assert connection.execute(query).fetchall(), query

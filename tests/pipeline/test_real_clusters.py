@@ -370,6 +370,33 @@ def test_no_check_fails_on_the_demonstration_site(built_demo: Site, query) -> No
     assert query(built_demo, f"select count(*) > 37 from {checks}") == [(True,)]
 
 
+@pytest.mark.parametrize("cluster", ["alpha", "beta"])
+def test_what_waited_is_what_the_records_asked_for_while_they_were_eligible(
+    built_demo: Site, query, cluster: str
+) -> None:
+    """Per record: accelerators × tasks × from eligible to the start, the cancellation, or as_of."""
+    expected: dict[str, int] = defaultdict(int)
+    before: dict[str, str] = {}
+    for record in sorted(delivered_jobs(cluster), key=lambda each: (each["JobIDRaw"], int(each["Submit"]))):
+        follows_resize = before.get("JobIDRaw") == record["JobIDRaw"] and before.get("State") == "RESIZING"
+        before = record
+        accelerators = re.search(r"gres/gpu=(\d+)", record["ReqTRES"])
+        if follows_resize or not accelerators or not record["Eligible"].isdigit():
+            continue
+        has_started = record["Start"].isdigit() and record["NodeList"] != "None assigned"
+        until = record["Start"] if has_started else record["End"]
+        seconds = (int(until) if until.isdigit() else AS_OF[cluster]) - int(record["Eligible"])
+        tasks = len(record["JobID"].split(",")) if "[" in record["JobID"] else 1
+        expected[record["Partition"]] += max(0, seconds) * int(accelerators[1]) * tasks
+    rows = query(
+        built_demo,
+        "select partition_name, sum(pending_unit_seconds) / 84000 from report.queue_daily "
+        "where cluster = ? group by partition_name having sum(pending_unit_seconds) > 0",
+        [cluster],
+    )
+    assert dict(rows) == {partition: seconds for partition, seconds in expected.items() if seconds}
+
+
 # Money.
 
 

@@ -932,6 +932,75 @@ def test_files_without_the_needed_columns_say_which(read, shared_data: Path, nam
         read("slurm_jobs", content, **GCM)
 
 
+# slurm_queue.
+
+QUEUE_HEADER = "JOBID|STATE|SUBMIT_TIME|START_TIME|PARTITION|ACCOUNT|USER|QOS|REASON\n"
+QUEUE = {"name": "queue-20260101T100000Z", "cluster": "alpha", "collected_at": "queue-(?P<at>[0-9]{8}T[0-9]{6}Z)"}
+
+
+def test_queue_lines_as_squeue_prints_them(read) -> None:
+    text = QUEUE_HEADER + (
+        "421|PENDING|1767261600|N/A|train|lab|ada|normal|ReqNodeNotAvail, UnavailableNodes:h[1-2]|x\n"
+        "623_[5,9-15%4]|PD|1767261600|1767265200|train|lab|ada|normal|JobArrayTaskLimit\n"
+        "598|R|1767261600|1767261600|train|lab|ada|normal|None\n"
+    )
+    found = read("slurm_queue", text, **QUEUE)
+    assert [
+        (row["job_id_shown"], row["state"], row["submitted_at"].hour, row["expected_start_at"], row["reason"])
+        for row in found.accepted
+    ] == [
+        ("421", "PENDING", 10, None, "ReqNodeNotAvail, UnavailableNodes:h[1-2]|x"),
+        ("623_[5,9-15%4]", "PENDING", 10, datetime(2026, 1, 1, 11), "JobArrayTaskLimit"),
+        ("598", "RUNNING", 10, datetime(2026, 1, 1, 10), None),
+    ]
+    assert found.rejected == []
+
+
+def test_queue_lines_that_say_too_little_are_rejected(read) -> None:
+    text = QUEUE_HEADER + (
+        "CLUSTER: alpha|PENDING|1767261600|N/A|a|a|a|a|Priority\n"
+        "7||1767261600|N/A|a|a|a|a|Priority\n"
+        "7|PENDING|N/A|N/A|a|a|a|a|Priority\n"
+        "7|PENDING|1767261600|soon|a|a|a|a|Priority\n"
+    )
+    found = read("slurm_queue", text, **QUEUE)
+    assert [row["reject_reason"] for row in found.rejected] == [
+        "no_job_id",
+        "no_state",
+        "unreadable_submit",
+        "unreadable_start",
+    ]
+
+
+def test_an_empty_queue_is_a_snapshot(read) -> None:
+    found = read("slurm_queue", QUEUE_HEADER, **QUEUE)
+    assert (found.accepted, found.rejected) == ([], [])
+
+
+def test_one_file_may_hold_many_snapshots(read) -> None:
+    text = (
+        "1767261600||||\n"
+        "1767261600|421|PENDING|1767225600|Priority\n"
+        "1767261900||||\n"
+        "later|421|PENDING|1767225600|Priority\n"
+        "|421|PENDING|1767225600|Priority\n"
+    )
+    columns = ["TAKEN_AT", "JOBID", "STATE", "SUBMIT_TIME", "REASON"]
+    found = read("slurm_queue", text, cluster="alpha", columns=columns)
+    assert [(row["taken_at"].minute, row["job_id_shown"]) for row in found.accepted] == [
+        (0, None),
+        (0, "421"),
+        (5, None),
+    ]
+    assert [row["reject_reason"] for row in found.rejected] == ["unreadable_taken", "no_snapshot_time"]
+
+
+def test_a_snapshot_without_a_time_is_refused(read) -> None:
+    for line in ("", "421|PENDING|1767261600|N/A|a|a|a|a|Priority\n"):
+        with pytest.raises(SourceError, match=r"delivered\.txt: does not say when it was collected"):
+            read("slurm_queue", QUEUE_HEADER + line, cluster="alpha")
+
+
 # How accelerators are shared, suspensions and qualities of service.
 
 

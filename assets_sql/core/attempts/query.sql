@@ -98,6 +98,54 @@ accelerators as (
     group by tres.tres
 ),
 
+-- One record stands for all tasks of an array that have not started, as a list such as 123_[1,3,5-9:2%10]. Sizes and
+-- steps of distinct lists are counted; where Slurm cut a list (`...`), what is left of it is a lower bound.
+array_lists as (
+    select distinct job_id_shown
+    from winners
+    where regexp_matches(job_id_shown, '_\[')
+),
+
+array_entries as (
+    select
+        job_id_shown,
+        unnest(string_split(regexp_extract(job_id_shown, '\[([^\]%]*)', 1), ',')) as entry
+    from array_lists
+),
+
+arrays as (
+    select
+        job_id_shown,
+        greatest(1, cast(sum(
+            case
+                when regexp_full_match(entry, '[0-9]{1,9}') then 1
+                when regexp_full_match(entry, '[0-9]{1,9}-[0-9]{1,9}(:0*[1-9][0-9]{0,8})?')
+                    then (
+                        cast(regexp_extract(entry, '-([0-9]+)', 1) as bigint)
+                        - cast(regexp_extract(entry, '^([0-9]+)', 1) as bigint)
+                    ) // cast(coalesce(nullif(regexp_extract(entry, ':([0-9]+)$', 1), ''), '1') as bigint) + 1
+                else 0
+            end
+        ) as bigint)) as array_tasks,
+        cast(nullif(regexp_extract(job_id_shown, '%([0-9]{1,9})\]$', 1), '') as bigint) as array_task_limit
+    from array_entries
+    group by job_id_shown
+),
+
+-- With `--array` sacct repeats that record, with all its ids and times, once for each task.
+expanded_arrays as (
+    select
+        cluster,
+        job_id,
+        submitted_at,
+        load_id,
+        count(distinct job_id_shown) as array_tasks
+    from raw.slurm_jobs
+    where not is_step and started_at is null and regexp_matches(job_id_shown, '^[0-9]+_[0-9]+$')
+    group by cluster, job_id, submitted_at, load_id
+    having count(distinct job_id_shown) > 1
+),
+
 workload_classes as (
     select
         kinds.partition_name,
@@ -141,6 +189,7 @@ select
     winners.started_at as recorded_start_at,
     coalesce(followers.is_resize_follower, false) as is_resize_follower,
     winners.elapsed_seconds,
+    winners.timelimit_minutes,
     winners.state,
     winners.state_detail,
     winners.exit_code,
@@ -151,6 +200,8 @@ select
     allocated.tres is not null as holds_accelerators,
     allocated.tres is null and regexp_matches(coalesce(winners.allocated_tres, ''), 'gres/(gpu|shard|mps)(:[^=,]+)?=0(,|$)')
         as is_no_consume,
+    coalesce(arrays.array_tasks, expanded_arrays.array_tasks, 1) as array_tasks,
+    arrays.array_task_limit,
     winners.cpus,
     winners.nodes,
     winners.requested_tres,
@@ -167,6 +218,13 @@ left join followers
 left join end_classes on winners.state = end_classes.state
 left join accelerators as allocated on winners.allocated_tres = allocated.tres
 left join accelerators as requested on winners.requested_tres = requested.tres
+left join arrays on winners.job_id_shown = arrays.job_id_shown
+left join expanded_arrays
+    on winners.cluster = expanded_arrays.cluster
+    and winners.job_id = expanded_arrays.job_id
+    and winners.submitted_at = expanded_arrays.submitted_at
+    and winners.load_id = expanded_arrays.load_id
+    and winners.started_at is null
 left join workload_classes
     on coalesce(winners.partition_name, '') = workload_classes.partition_name
     and coalesce(winners.qos, '') = workload_classes.qos

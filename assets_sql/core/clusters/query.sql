@@ -27,13 +27,14 @@ records as (
     group by cluster
 ),
 
--- A delivery is about the cluster that the site file names for it, and about those that its records name.
+-- A delivery is about the cluster that the site file names for it, and about those that its records name. Snapshots of
+-- the queue come many times between two deliveries of jobs, and do not make the jobs any newer.
 named as (
     select
         cluster,
         max(collected_at) as collected_at
     from landing.deliveries
-    where cluster is not null
+    where cluster is not null and coalesce(source_kind, '') <> 'slurm_queue'
     group by cluster
 ),
 

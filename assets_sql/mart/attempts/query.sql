@@ -133,6 +133,14 @@ select
         as accelerator_units,
     measured.accelerators_requested,
     measured.is_no_consume,
+    measured.array_tasks,
+    measured.array_task_limit,
+    -- A heterogeneous job counts at its leader, 500+0; a resized one at its first segment.
+    case
+        when measured.is_resize_follower or regexp_matches(coalesce(measured.job_id_shown, ''), '[+]0*[1-9]') then 0
+        else measured.array_tasks
+    end as job_count,
+    measured.timelimit_minutes,
     coalesce(measured.cpus, 0) as cpus,
     coalesce(measured.nodes, 0) as nodes,
     tres_memory_mib(measured.allocated_tres) as memory_mib,

@@ -15,6 +15,8 @@ with records as (
     select 'slurm_cluster_usage', cluster, load_id, window_start_at, source_file, source_line
     from raw.slurm_cluster_usage
     union all
+    select 'slurm_queue', cluster, load_id, taken_at, source_file, source_line from raw.slurm_queue
+    union all
     select 'slurm_associations', cluster, load_id, null, source_file, source_line from raw.slurm_associations
     union all
     select 'slurm_nodes', cluster, load_id, null, source_file, source_line from raw.slurm_nodes
@@ -56,6 +58,8 @@ survivors as (
         source_file,
         source_line
     from core.scheduler_usage
+    union all
+    select 'slurm_queue', source_file, source_line from raw.slurm_queue
     union all
     select 'slurm_associations', source_file, source_line from raw.slurm_associations
     union all

@@ -122,8 +122,8 @@ select
     cast(0 as double) as telemetry_coverage,
     coalesce(run.jobs_started, 0) as jobs_started,
     coalesce(run.jobs_ended, 0) as jobs_ended,
-    cast(null as double) as queue_p50_seconds,
-    cast(null as double) as queue_p90_seconds,
+    queued.queue_p50_seconds,
+    queued.queue_p90_seconds,
     second_hours(coalesce(run.wall_seconds, 0)) as wall_hours,
     second_hours(coalesce(run.cpu_seconds, 0)) as cpu_hours,
     second_hours(coalesce(run.node_seconds, 0)) as node_hours,
@@ -137,5 +137,13 @@ full outer join run
     and held.accelerator_model = run.accelerator_model
     and held.team = run.team
     and held.workload_class = run.workload_class
+left join mart.queue_percentiles_daily as queued
+    on coalesce(held.usage_date, run.usage_date) = queued.usage_date
+    and coalesce(held.cluster, run.cluster) = queued.cluster
+    and coalesce(held.team, run.team) = queued.team
+    and coalesce(held.workload_class, run.workload_class) = queued.workload_class
+    and queued.grouped_by = 'team'
+    and queued.wait_kind = 'eligible'
+    and queued.weighting = 'jobs'
 where held.usage_date is not null
     or run.wall_seconds > 0 or run.jobs_started > 0 or run.jobs_ended > 0
