@@ -34,6 +34,16 @@ spans as (
     where attempts.started_at is not null
 ),
 
+counts as (
+    select
+        strings.tres,
+        resources.resource,
+        tres_count(strings.tres, resources.resource) as resource_count
+    from (select distinct allocated_tres as tres from spans) as strings
+    cross join (select distinct resource from compared) as resources
+    where tres_count(strings.tres, resources.resource) > 0
+),
+
 span_hours as (
     select
         *,
@@ -58,7 +68,7 @@ held as (
         greatest(span_hours.started_at, span_hours.starts_at, compared.starts_at) as held_from_at,
         least(span_hours.ends_at, compared.ends_at) as held_to_at
     from span_hours
-    inner join core.tres_resources as counts on span_hours.allocated_tres = counts.tres
+    inner join counts on span_hours.allocated_tres = counts.tres
     inner join compared
         on span_hours.cluster = compared.cluster
         and span_hours.hour_at = compared.hour_at

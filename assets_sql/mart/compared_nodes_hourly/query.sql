@@ -60,6 +60,16 @@ event_times as (
     where events.reported_as is not null
 ),
 
+counts as (
+    select
+        strings.tres,
+        resources.resource,
+        tres_count(strings.tres, resources.resource) as resource_count
+    from (select distinct node_tres as tres from event_times) as strings
+    cross join (select distinct resource from compared) as resources
+    where tres_count(strings.tres, resources.resource) > 0
+),
+
 marked_nodes as (
     select
         usage_date,
@@ -137,7 +147,7 @@ stretches as (
         0,
         0
     from event_times as events
-    inner join core.tres_resources as counts on events.node_tres = counts.tres
+    inner join counts on events.node_tres = counts.tres
     inner join day_resources as resources
         on events.usage_date = resources.usage_date
         and events.cluster = resources.cluster

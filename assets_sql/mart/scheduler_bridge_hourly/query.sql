@@ -115,6 +115,27 @@ installed as (
     group by compared.usage_date, compared.hour_at, compared.cluster, compared.resource
 ),
 
+tres_strings as (
+    select registered_tres as tres
+    from core.cluster_registrations
+    union
+    select reserved_tres
+    from core.reservations
+    union
+    select node_tres
+    from core.node_events
+),
+
+counts as (
+    select
+        strings.tres,
+        resources.resource,
+        tres_count(strings.tres, resources.resource) as resource_count
+    from tres_strings as strings
+    cross join (select distinct resource from compared) as resources
+    where tres_count(strings.tres, resources.resource) > 0
+),
+
 registered as (
     select
         compared.usage_date,
@@ -130,7 +151,7 @@ registered as (
         on compared.cluster = registrations.cluster
         and registrations.starts_at < compared.ends_at
         and coalesce(registrations.ends_at, compared.ends_at) > compared.starts_at
-    inner join core.tres_resources as counts
+    inner join counts
         on registrations.registered_tres = counts.tres and compared.resource = counts.resource
     where registrations.is_connected
     group by compared.usage_date, compared.hour_at, compared.cluster, compared.resource
@@ -152,7 +173,7 @@ disconnected as (
         on compared.cluster = registrations.cluster
         and registrations.starts_at < compared.ends_at
         and coalesce(registrations.ends_at, compared.ends_at) > compared.starts_at
-    inner join core.tres_resources as counts
+    inner join counts
         on registrations.registered_tres = counts.tres and compared.resource = counts.resource
     where not registrations.is_connected
 ),
@@ -165,7 +186,7 @@ disconnected_changes as (
     union all
     select
         disconnected.*,
-        -counts.resource_count * seconds_between(
+        -tres_count(attempts.allocated_tres, disconnected.resource) * seconds_between(
             greatest(attempts.recorded_start_at, disconnected.starts_at),
             least(coalesce(attempts.ended_at, disconnected.ends_at), disconnected.ends_at)
         )
@@ -175,8 +196,6 @@ disconnected_changes as (
         and attempts.recorded_start_at < disconnected.ends_at
         and coalesce(attempts.ended_at, disconnected.ends_at) > disconnected.starts_at
         and coalesce(attempts.eligible_at < disconnected.hour_at + interval 1 hour, true)
-    inner join core.tres_resources as counts
-        on attempts.allocated_tres = counts.tres and disconnected.resource = counts.resource
     where attempts.started_at is not null
     union all
     select
@@ -234,7 +253,7 @@ charged_times as (
         on compared.cluster = reservations.cluster
         and reservations.starts_at < compared.ends_at
         and reservations.ends_at > compared.starts_at
-    inner join core.tres_resources as counts
+    inner join counts
         on reservations.reserved_tres = counts.tres and compared.resource = counts.resource
     where not reservations.ignores_jobs
 ),
@@ -259,7 +278,7 @@ charged_events as (
         and reservations.ends_at > charged_times.starts_at
     inner join core.node_events as events
         on reservations.cluster = events.cluster and reservations.node = events.node
-    inner join core.tres_resources as counts
+    inner join counts
         on events.node_tres = counts.tres and charged_times.resource = counts.resource
     where events.reported_as is not null
     group by

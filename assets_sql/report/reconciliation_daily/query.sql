@@ -111,6 +111,16 @@ part_seconds as (
     from parts
 ),
 
+counts as (
+    select
+        strings.tres,
+        resources.resource,
+        tres_count(strings.tres, resources.resource) as resource_count
+    from (select distinct allocated_tres as tres from spans) as strings
+    cross join (select distinct resource from usage) as resources
+    where tres_count(strings.tres, resources.resource) > 0
+),
+
 held as (
     select
         parts.cluster,
@@ -124,7 +134,7 @@ held as (
         cast(sum(counts.resource_count * parts.eligible_later_seconds) as bigint) as eligible_later,
         cast(sum(counts.resource_count * parts.late_seconds) as bigint) as late_ends
     from part_seconds as parts
-    inner join core.tres_resources as counts on parts.allocated_tres = counts.tres
+    inner join counts on parts.allocated_tres = counts.tres
     group by
         parts.cluster, parts.window_start_at, parts.window_end_at, parts.account, parts.user_name, counts.resource
 ),
