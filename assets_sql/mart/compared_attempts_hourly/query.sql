@@ -1,6 +1,6 @@
--- Slurm counts every attempt that was eligible before an hour's end, from its recorded start, with its AllocTRES; but jobs of
--- a reservation that does not ignore jobs are replaced by the reservation. Each way in which that is not the truth is a
--- column.
+-- Slurm counts every attempt that was eligible before an hour's end, from its recorded start, with its AllocTRES; but jobs
+-- of a reservation that does not ignore jobs are replaced by the reservation. Each way in which that is not the truth is
+-- a column.
 with compared as (
     select compared_hours.*
     from core.compared_hours as compared_hours

@@ -1,6 +1,6 @@
--- A node event takes all of its node, held or not: planned if it is inside a maintenance reservation, future or powered down,
--- else down. Second by second beside it: what the ledger makes of the node's accelerators. Only nodes that were something
--- else than free or held.
+-- A node event takes all of its node, held or not: planned if it is inside a maintenance reservation, future or powered
+-- down, else down. Second by second beside it: what the ledger makes of the node's accelerators. Only nodes that were
+-- something else than free or held.
 with compared as (
     select compared_hours.*
     from core.compared_hours as compared_hours

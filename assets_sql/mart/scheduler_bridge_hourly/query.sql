@@ -1,6 +1,6 @@
 -- Slurm sums up each hour from four kinds of records: registrations give what is reported, attempts what is allocated,
--- reservations and node events what else is allocated, down or planned; these are cut to what is reported, and idle is what
--- remains. The ledger knows better, and each line says where, in unit-seconds until the end.
+-- reservations and node events what else is allocated, down or planned; these are cut to what is reported, and idle is
+-- what remains. The ledger knows better, and each line says where, in unit-seconds until the end.
 with compared as (
     select compared_hours.*
     from core.compared_hours as compared_hours

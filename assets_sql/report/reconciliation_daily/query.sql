@@ -1,6 +1,6 @@
 -- Ours and Slurm's own totals (`sreport`) for the same window, and a bridge between them, line by line.
--- By account and user: what was held. Slurm sums AllocTRES over every record with a Start, in the hours before whose end it
--- was eligible; after a resize it counts from the original start again, where the truth begins at the resize.
+-- By account and user: what was held. Slurm sums AllocTRES over every record with a Start, in the hours before whose end
+-- it was eligible; after a resize it counts from the original start again, where the truth begins at the resize.
 -- By cluster: what the ledger says became of what is installed, category by category.
 with usage as (
     select *
