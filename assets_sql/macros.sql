@@ -104,9 +104,21 @@ create or replace temp macro node_unavailability(node_state) as
         when regexp_matches(node_state, '(DRAIN|DRNG)') then 'draining_unusable'
     end;
 
--- The count of one plain resource in a TRES string, such as cpu or node.
+-- How many of a resource a TRES string names, as the scheduler's totals count it. Where it has types of accelerators and no
+-- total, the types are the total.
 create or replace temp macro tres_count(tres, resource) as
-    try_cast(regexp_extract(tres, '(?:^|,)' || resource || '=([0-9]{1,12})(?:,|$)', 1) as bigint);
+    case
+        when resource = 'gres/gpu' then greatest(
+            coalesce(try_cast(regexp_extract(tres, '(?:^|,)gres/gpu=([0-9]{1,9})', 1) as bigint), 0),
+            coalesce(cast(list_sum(
+                list_transform(regexp_extract_all(tres, 'gres/gpu:[^=,]+=([0-9]{1,9})', 1), lambda x: cast(x as bigint))
+            ) as bigint), 0)
+        )
+        else coalesce(try_cast(
+            regexp_extract(lower(tres), '(?:^|,)' || regexp_escape(resource) || '=([0-9]{1,9})', 1) as bigint
+        ), 0)
+    end;
+
 -- A line of a bridge with its sign, for reading; null where it explains nothing.
 create or replace temp macro bridge_line(line, seconds) as
     case when seconds <> 0 then line || case when seconds > 0 then ' +' else ' ' end || cast(seconds as varchar) end;

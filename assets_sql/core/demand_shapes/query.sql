@@ -22,13 +22,13 @@ shapes as (
         requests.cluster,
         requests.submit_day_at,
         greatest(1, counted.whole // tres_count(requests.requested_tres, 'node') * 84000) as needed_units,
-        coalesce(tres_count(requests.requested_tres, 'cpu'), 0) // tres_count(requests.requested_tres, 'node')
+        tres_count(requests.requested_tres, 'cpu') // tres_count(requests.requested_tres, 'node')
             as needed_cpus,
         coalesce(tres_memory_mib(requests.requested_tres), 0) // tres_count(requests.requested_tres, 'node')
             as needed_memory_mib
     from requests
     inner join counted on requests.requested_tres = counted.tres
-    where coalesce(tres_count(requests.requested_tres, 'node'), 0) > 0
+    where tres_count(requests.requested_tres, 'node') > 0
 ),
 
 wanted as (

@@ -1,6 +1,6 @@
 -- Ours and Slurm's own totals (`sreport`) for the same window, and a bridge between them, line by line.
--- By account and user: what was held. Slurm sums AllocTRES over every record with a Start, in the hours before whose end it
--- was eligible; after a resize it counts from the original start again, where the truth begins at the resize.
+-- By account and user: what was held. Slurm sums AllocTRES over every record with a Start, in the hours before whose end
+-- it was eligible; after a resize it counts from the original start again, where the truth begins at the resize.
 -- By cluster: what the ledger says became of what is installed, category by category.
 with usage as (
     select *
@@ -111,6 +111,16 @@ part_seconds as (
     from parts
 ),
 
+counts as (
+    select
+        strings.tres,
+        resources.resource,
+        tres_count(strings.tres, resources.resource) as resource_count
+    from (select distinct allocated_tres as tres from spans) as strings
+    cross join (select distinct resource from usage) as resources
+    where tres_count(strings.tres, resources.resource) > 0
+),
+
 held as (
     select
         parts.cluster,
@@ -124,7 +134,7 @@ held as (
         cast(sum(counts.resource_count * parts.eligible_later_seconds) as bigint) as eligible_later,
         cast(sum(counts.resource_count * parts.late_seconds) as bigint) as late_ends
     from part_seconds as parts
-    inner join core.tres_resources as counts on parts.allocated_tres = counts.tres
+    inner join counts on parts.allocated_tres = counts.tres
     group by
         parts.cluster, parts.window_start_at, parts.window_end_at, parts.account, parts.user_name, counts.resource
 ),
