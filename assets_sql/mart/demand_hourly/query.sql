@@ -68,6 +68,7 @@ joined as (
         seconds_between(hours.starts_at, hours.ends_at) as accounted_seconds,
         coalesce(covered.snapshot_seconds, 0) as snapshot_seconds,
         coalesce(covered.snapshot_seconds, 0) = seconds_between(hours.starts_at, hours.ends_at) as is_covered,
+        ledger.cluster is not null as has_inventory,
         coalesce(ledger.allocated_unit_seconds, 0) as allocated_unit_seconds,
         coalesce(ledger.free_unit_seconds, 0) as free_unit_seconds,
         coalesce(pending.pending_unit_seconds, 0) as pending_unit_seconds,
@@ -99,7 +100,8 @@ select
     pending_unit_seconds,
     case when is_covered then waiting_unit_seconds end as pending_capacity_unit_seconds,
     case when is_covered then unknown_unit_seconds end as pending_unknown_unit_seconds,
-    case when is_covered then allocated_unit_seconds + waiting_unit_seconds end as capacity_demand_unit_seconds,
-    case when is_covered then greatest(0, waiting_unit_seconds - free_unit_seconds) end as unmet_unit_seconds,
-    case when is_covered then waiting_unit_seconds > 0 and free_unit_seconds > 0 end as is_fragmented
+    case when is_covered and has_inventory then allocated_unit_seconds + waiting_unit_seconds end
+        as capacity_demand_unit_seconds,
+    case when is_covered and has_inventory then greatest(0, waiting_unit_seconds - free_unit_seconds) end as unmet_unit_seconds,
+    case when is_covered and has_inventory then waiting_unit_seconds > 0 and free_unit_seconds > 0 end as is_fragmented
 from joined
