@@ -33,16 +33,28 @@ counts as (
     from entries
 ),
 
--- Typed and untyped counts of one string overlap: the untyped count is the total.
+-- Typed and untyped counts of one string overlap: the untyped count is the total, and what the types leave is untyped.
 named_accelerators as (
     select
+        counts.reserved_tres,
+        coalesce(aliases.accelerator_model, lower(counts.accelerator_type)) as reserved_model,
+        cast(sum(counts.accelerators) as bigint) as reserved_accelerators
+    from counts
+    left join site.accelerators as aliases on lower(counts.accelerator_type) = aliases.alias
+    where counts.accelerator_type <> ''
+    group by counts.reserved_tres, coalesce(aliases.accelerator_model, lower(counts.accelerator_type))
+    union all
+    select
         reserved_tres,
-        cast(greatest(
-            sum(case when accelerator_type <> '' then accelerators else 0 end),
+        '' as reserved_model,
+        cast(
             max(case when accelerator_type = '' then accelerators else 0 end)
-        ) as bigint) as reserved_accelerators
+            - sum(case when accelerator_type <> '' then accelerators else 0 end) as bigint
+        ) as reserved_accelerators
     from counts
     group by reserved_tres
+    having max(case when accelerator_type = '' then accelerators else 0 end)
+        > sum(case when accelerator_type <> '' then accelerators else 0 end)
 ),
 
 by_node as (
@@ -56,13 +68,12 @@ by_node as (
         coalesce(winners.flags, '') as flags,
         node_cpus.node_cpus,
         try_cast(regexp_extract(winners.reserved_tres, '(?:^|,)cpu=([0-9]{1,9})', 1) as bigint) as reserved_cpus,
-        named_accelerators.reserved_accelerators,
+        winners.reserved_tres,
         winners.source_file,
         winners.source_line
     from winners
     inner join core.hostlists as hostlists on winners.node_list = hostlists.node_list
     left join node_cpus on winners.cluster = node_cpus.cluster and hostlists.node = node_cpus.node
-    left join named_accelerators on winners.reserved_tres = named_accelerators.reserved_tres
 ),
 
 totals as (
@@ -77,26 +88,33 @@ totals as (
             then sum(node_cpus) over (partition by cluster, reservation_id, reservation_name, started_at)
         end as nodes_cpus
     from by_node
+),
+
+judged as (
+    select
+        *,
+        coalesce(reserved_cpus >= nodes_cpus, true) as takes_whole_node
+    from totals
 )
 
 select
-    cluster,
-    coalesce(reservation_id, reservation_name) as reservation_id,
-    reservation_name,
-    node,
-    started_at as starts_at,
-    ended_at as ends_at,
-    regexp_matches(flags, '(^|,)MAINT(,|$)') as is_maintenance,
-    regexp_matches(flags, '(^|,)IGNORE_JOBS(,|$)') as ignores_jobs,
-    coalesce(reserved_cpus >= nodes_cpus, true) as takes_whole_node,
-    case
-        when coalesce(reserved_cpus >= nodes_cpus, true) then 0
-        else coalesce(
-            reserved_accelerators // node_count
-            + case when node_place <= reserved_accelerators % node_count then 1 else 0 end,
-            0
-        )
-    end * 84000 as reserved_units,
-    source_file,
-    source_line
-from totals
+    judged.cluster,
+    coalesce(judged.reservation_id, judged.reservation_name) as reservation_id,
+    judged.reservation_name,
+    judged.node,
+    judged.started_at as starts_at,
+    judged.ended_at as ends_at,
+    regexp_matches(judged.flags, '(^|,)MAINT(,|$)') as is_maintenance,
+    regexp_matches(judged.flags, '(^|,)IGNORE_JOBS(,|$)') as ignores_jobs,
+    judged.takes_whole_node,
+    coalesce(named_accelerators.reserved_model, '') as reserved_model,
+    coalesce(
+        named_accelerators.reserved_accelerators // judged.node_count
+        + case when judged.node_place <= named_accelerators.reserved_accelerators % judged.node_count then 1 else 0 end,
+        0
+    ) * 84000 as reserved_units,
+    judged.source_file,
+    judged.source_line
+from judged
+left join named_accelerators
+    on judged.reserved_tres = named_accelerators.reserved_tres and not judged.takes_whole_node
