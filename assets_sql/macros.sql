@@ -45,3 +45,12 @@ create or replace temp macro accrued_nanos(amount, elapsed, total) as
 -- Billionths of a currency as an amount.
 create or replace temp macro nanos_amount(nanos) as
     cast(cast(cast(nanos as bigint) as decimal(19, 0)) * cast(0.000000001 as decimal(10, 9)) as decimal(38, 12));
+
+-- The first instant at which a zone's clocks show a local time. Where they are put back, by an hour (in one zone by half of
+-- one), they show some times twice, and the engine takes the second.
+create or replace temp macro first_instant(local_at, zone) as
+    timezone('UTC', timezone(zone, local_at)) - case
+        when timezone(zone, timezone(zone, local_at) - interval 1 hour) = local_at then interval 1 hour
+        when timezone(zone, timezone(zone, local_at) - interval 30 minute) = local_at then interval 30 minute
+        else interval 0 hour
+    end;
