@@ -22,7 +22,7 @@ from capacity_dagster.sources.landing import Delivery
 from capacity_dagster.tables.catalogue import LOAD_COLUMNS, Table, assets_folder
 from capacity_dagster.tables.quoting import identifier, literal
 
-READER_VERSION = 1
+READER_VERSION = 2
 """Changes when reading in Python changes meaning, so that every file is read again."""
 
 SPREADSHEETS = frozenset({"inventory", "org_mapping", "purchase_lots", "flat_costs"})
@@ -146,7 +146,7 @@ class Reader:
         )
         _copy(
             connection,
-            f"select source_line, left(record_text, {SHOWN_TEXT}) as record_text, reject_reason, record_at, "
+            f"select source_line, cluster, left(record_text, {SHOWN_TEXT}) as record_text, reject_reason, record_at, "
             "record_accelerator_seconds as accelerator_seconds "
             "from parsed where reject_reason is not null order by source_line",
             rejected,
