@@ -45,6 +45,7 @@ DAYS = (
     ("Australia/Lord_Howe", date(2026, 4, 4)),
     ("Asia/Kathmandu", date(2026, 2, 28)),
     ("America/Havana", date(2026, 3, 7)),
+    ("Atlantic/Azores", date(2026, 10, 24)),
 )
 """Reporting zones, with a first day: of half and quarter hours, and whose clocks change during the night after it."""
 

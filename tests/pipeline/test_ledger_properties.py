@@ -21,6 +21,7 @@ SITES = settings.get_profile("sites")
 
 
 def written(folder: Path, toml: str, files: Mapping[str, str | bytes]) -> Site:
+    (folder / "landing").mkdir(parents=True)
     for path, content in files.items():
         file = folder / "landing" / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +44,7 @@ def assert_same(what: str, ours: Mapping[Any, Any], expected: Mapping[Any, Any])
 def test_every_second_of_a_random_site_is_where_the_rules_put_it(build, query) -> None:
     seen: Counter[str] = Counter()
 
-    @settings(SITES, max_examples=12)
+    @settings(SITES, max_examples=10)
     @given(random_sites(most_clusters=8))
     def one_site(random: RandomSite) -> None:
         files = random.files()
@@ -76,10 +77,17 @@ def test_every_second_of_a_random_site_is_where_the_rules_put_it(build, query) -
 
     one_site()
     usual = ("allocated", "reserved_idle", "down_planned", "down_unplanned", "draining_unusable", "idle_schedulable")
-    assert min(seen[each] for each in (*usual, "overcommit", "unplaced", "shared")) > 50, seen
+    assert min(seen[each] for each in (*usual, "overcommit", "unplaced", "shared")) > 25, seen
 
 
 Rows = Callable[[str], list[tuple[Any, ...]]]
+
+
+def of_all(
+    expected: dict[str, Ledger], amounts: Callable[[Ledger], Mapping[tuple[Any, ...], int]]
+) -> dict[tuple[Any, ...], int]:
+    """One kind of amount of every cluster, by the cluster's name and its own key."""
+    return {(name, *key): units for name, each in expected.items() for key, units in amounts(each).items()}
 
 
 def the_ledger_is_right(rows: Rows, expected: dict[str, Ledger]) -> None:
@@ -96,7 +104,7 @@ def the_ledger_is_right(rows: Rows, expected: dict[str, Ledger]) -> None:
             """
         )
     }
-    assert_same("the ledger", ours, {(name, *key): units for name, each in expected.items() for key, units in each.states.items()})  # fmt: skip
+    assert_same("the ledger", ours, of_all(expected, lambda each: each.states))
     assert rows("select * from mart.capacity_ledger_hourly where unit_seconds < 0") == []
 
 
@@ -117,8 +125,8 @@ def what_attempts_held_is_right(rows: Rows, expected: dict[str, Ledger]) -> None
         shares[cluster, (day, hour), attempt, pool, node, model] = allocated
         excess[cluster, (day, hour), pool, node, model, "overcommit"] += overcommit
         excess[cluster, (day, hour), pool, node, model, "unplaced"] += unplaced
-    assert_same("held", held, {(name, *key): units for name, each in expected.items() for key, units in each.held.items()})  # fmt: skip
-    assert_same("beside the ledger", excess, {(name, *key): units for name, each in expected.items() for key, units in each.excess.items()})  # fmt: skip
+    assert_same("held", held, of_all(expected, lambda each: each.held))
+    assert_same("beside the ledger", excess, of_all(expected, lambda each: each.excess))
     for name, each in expected.items():
         for key, exact in each.shares.items():
             # Largest remainder moves a holder by less than a unit-second in each stretch that is shared.
@@ -130,14 +138,12 @@ def the_attempts_are_right(rows: Rows, random: RandomSite) -> None:
     teams = dict(rows("select attempt_id, team from mart.attempts"))
     known = {(cluster, record) for cluster in random.clusters for record in cluster.records}
     assert ours.keys() == {attempt_id(cluster, record) for cluster, record in known}
-    assert_same("held seconds", ours, {attempt_id(cluster, each): held_seconds(cluster, each) for cluster, each in known})  # fmt: skip
-    assert_same("teams", teams, {
-        attempt_id(cluster, each): team(cluster, each) for cluster, each in known
-        if each.start is None or each.start < cluster.as_of
-    } | {
-        attempt_id(cluster, each): teams[attempt_id(cluster, each)] for cluster, each in known
-        if each.start is not None and each.start >= cluster.as_of
-    })  # fmt: skip
+    expected = {attempt_id(cluster, record): (cluster, record) for cluster, record in known}
+    assert_same("held seconds", ours, {name: held_seconds(*each) for name, each in expected.items()})
+    for name, (cluster, record) in expected.items():
+        # What begins after as_of has not begun.
+        if record.start is None or record.start < cluster.as_of:
+            assert teams[name] == team(cluster, record), name
     placed = rows("""
         select attempts.attempt_id from mart.attempts as attempts
         left join (select attempt_id, sum(accelerator_units) as units from mart.attempt_nodes group by 1) as nodes
