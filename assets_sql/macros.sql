@@ -122,3 +122,12 @@ create or replace temp macro tres_count(tres, resource) as
 -- A line of a bridge with its sign, for reading; null where it explains nothing.
 create or replace temp macro bridge_line(line, seconds) as
     case when seconds <> 0 then line || case when seconds > 0 then ' +' else ' ' end || cast(seconds as varchar) end;
+
+-- The first instant at which a zone's clocks show a local time. Where they are put back, by an hour (in one zone by half of
+-- one), they show some times twice, and the engine takes the second.
+create or replace temp macro first_instant(local_at, zone) as
+    timezone('UTC', timezone(zone, local_at)) - case
+        when timezone(zone, timezone(zone, local_at) - interval 1 hour) = local_at then interval 1 hour
+        when timezone(zone, timezone(zone, local_at) - interval 30 minute) = local_at then interval 30 minute
+        else interval 0 hour
+    end;

@@ -135,9 +135,16 @@ def _record_loads(warehouse: Warehouse, table: Table, loads: list[Load]) -> None
     for load_id in sorted({load.load_id for load in loads if load.rejected_rows}):
         load = min((each for each in loads if each.load_id == load_id), key=lambda each: each.delivery.path)
         connection.execute(
-            "insert into pipeline.landing.rejected select ?, ?, ?, ?, source_line, record_text, reject_reason, "
-            "record_at, accelerator_seconds from read_parquet(?)",
-            [table.name, load_id, load.delivery.path, load.delivery.source.cluster, str(load.rejected)],
+            "insert into pipeline.landing.rejected "
+            "select ?, ?, ?, case when list_contains(?, cluster) then cluster end, source_line, record_text, "
+            "reject_reason, record_at, accelerator_seconds from read_parquet(?)",
+            [
+                table.name,
+                load_id,
+                load.delivery.path,
+                sorted(warehouse.site.content.clusters),
+                str(load.rejected),
+            ],
         )
 
 

@@ -329,7 +329,9 @@ def _span(table: Table) -> tuple[str, str, str]:
         return (
             "null::date",
             f"date_trunc('hour', coalesce({begin}, timestamp '1900-01-01'))",
-            f"date_trunc('hour', coalesce({end}, {FOREVER})) + interval 1 hour",
+            # What ends at midnight does not matter for the next day, unless it also begins then.
+            f"greatest(date_trunc('hour', coalesce({end}, {FOREVER}) - interval 1 second), "
+            f"date_trunc('hour', coalesce({begin}, timestamp '1900-01-01'))) + interval 1 hour",
         )
     return "null::date", "null::timestamp", "null::timestamp"
 

@@ -23,7 +23,7 @@ def write_site_relations(warehouse: Warehouse) -> None:
             for row in rows[name]:
                 values = ", ".join("?" * len(row))
                 if name == "site.clusters":  # the first day begins at midnight of the reporting zone
-                    values = "$1, $2, $3, timezone('UTC', timezone($3, $4::timestamp)), $5"
+                    values = "$1, $2, $3, first_instant($4::timestamp, $3), $5"
                 connection.execute(f"insert into pipeline.{name} values ({values})", row)
             warehouse.record(name, content_hash, {}, len(rows[name]), [Change()], True, 0.0)
 

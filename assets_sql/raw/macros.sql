@@ -54,3 +54,19 @@ create or replace temp macro json_texts(value) as
         when 'ARRAY' then from_json(value, '["VARCHAR"]')
         when 'VARCHAR' then [value ->> '$']
     end;
+
+-- Whether a zone's clocks show a written local time at an instant.
+create or replace temp macro is_repeated(value, happens_at, zone) as
+    timezone(zone, timezone('UTC', happens_at)) = try_cast(value as timestamp) and is_local_time(value);
+
+-- The earliest instant that a written time may be, where `read_at` is the latest, which `instant` reads. Where a zone's
+-- clocks are put back, by an hour (in one zone by half of one), a local time comes twice. The first test is cheap, and
+-- most times are not local.
+create or replace temp macro earliest_instant(value, read_at, zone) as
+    case
+        when coalesce(substr(value, 5, 1), '') <> '-' then read_at
+        when zone = 'Australia/Lord_Howe' then
+            case when is_repeated(value, read_at - interval 30 minute, zone) then read_at - interval 30 minute else read_at end
+        when is_repeated(value, read_at - interval 1 hour, zone) then read_at - interval 1 hour
+        else read_at
+    end;

@@ -162,7 +162,7 @@ class Reader:
         )
         _copy(
             connection,
-            f"select source_line, left(record_text, {SHOWN_TEXT}) as record_text, reject_reason, record_at, "
+            f"select source_line, cluster, left(record_text, {SHOWN_TEXT}) as record_text, reject_reason, record_at, "
             "record_accelerator_seconds as accelerator_seconds "
             "from parsed where reject_reason is not null order by source_line",
             rejected,

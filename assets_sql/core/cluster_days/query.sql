@@ -18,8 +18,8 @@ bounded as (
         cluster,
         as_of_at,
         cast(day_at as date) as usage_date,
-        timezone('UTC', timezone(reporting_time_zone, day_at)) as starts_at,
-        timezone('UTC', timezone(reporting_time_zone, day_at + interval 1 day)) as ends_at
+        first_instant(day_at, reporting_time_zone) as starts_at,
+        first_instant(day_at + interval 1 day, reporting_time_zone) as ends_at
     from days
 )
 

@@ -20,11 +20,13 @@ node_cpus as (
 
 named_accelerators as (
     select
-        tres as reserved_tres,
-        cast(sum(accelerators_counted) as bigint) as reserved_accelerators
-    from core.tres
-    where gres_name = 'gpu'
-    group by tres
+        tres.tres as reserved_tres,
+        coalesce(aliases.accelerator_model, tres.device_type) as reserved_model,
+        cast(sum(tres.accelerators_counted) as bigint) as reserved_accelerators
+    from core.tres as tres
+    left join site.accelerators as aliases on tres.device_type = aliases.alias
+    where tres.gres_name = 'gpu' and tres.share = ''
+    group by tres.tres, coalesce(aliases.accelerator_model, tres.device_type)
 ),
 
 by_node as (
@@ -39,13 +41,11 @@ by_node as (
         node_cpus.node_cpus,
         winners.reserved_tres,
         try_cast(regexp_extract(winners.reserved_tres, '(?:^|,)cpu=([0-9]{1,9})', 1) as bigint) as reserved_cpus,
-        named_accelerators.reserved_accelerators,
         winners.source_file,
         winners.source_line
     from winners
     inner join core.hostlists as hostlists on winners.node_list = hostlists.node_list
     left join node_cpus on winners.cluster = node_cpus.cluster and hostlists.node = node_cpus.node
-    left join named_accelerators on winners.reserved_tres = named_accelerators.reserved_tres
 ),
 
 totals as (
@@ -60,27 +60,34 @@ totals as (
             then sum(node_cpus) over (partition by cluster, reservation_id, reservation_name, started_at)
         end as nodes_cpus
     from by_node
+),
+
+judged as (
+    select
+        *,
+        coalesce(reserved_cpus >= nodes_cpus, true) as takes_whole_node
+    from totals
 )
 
 select
-    cluster,
-    coalesce(reservation_id, reservation_name) as reservation_id,
-    reservation_name,
-    node,
-    started_at as starts_at,
-    ended_at as ends_at,
-    regexp_matches(flags, '(^|,)MAINT(,|$)') as is_maintenance,
-    regexp_matches(flags, '(^|,)IGNORE_JOBS(,|$)') as ignores_jobs,
-    coalesce(reserved_cpus >= nodes_cpus, true) as takes_whole_node,
-    case
-        when coalesce(reserved_cpus >= nodes_cpus, true) then 0
-        else coalesce(
-            reserved_accelerators // node_count
-            + case when node_place <= reserved_accelerators % node_count then 1 else 0 end,
-            0
-        )
-    end * 84000 as reserved_units,
-    reserved_tres,
-    source_file,
-    source_line
-from totals
+    judged.cluster,
+    coalesce(judged.reservation_id, judged.reservation_name) as reservation_id,
+    judged.reservation_name,
+    judged.node,
+    judged.started_at as starts_at,
+    judged.ended_at as ends_at,
+    regexp_matches(judged.flags, '(^|,)MAINT(,|$)') as is_maintenance,
+    regexp_matches(judged.flags, '(^|,)IGNORE_JOBS(,|$)') as ignores_jobs,
+    judged.takes_whole_node,
+    coalesce(named_accelerators.reserved_model, '') as reserved_model,
+    coalesce(
+        named_accelerators.reserved_accelerators // judged.node_count
+        + case when judged.node_place <= named_accelerators.reserved_accelerators % judged.node_count then 1 else 0 end,
+        0
+    ) * 84000 as reserved_units,
+    judged.reserved_tres,
+    judged.source_file,
+    judged.source_line
+from judged
+left join named_accelerators
+    on judged.reserved_tres = named_accelerators.reserved_tres and not judged.takes_whole_node

@@ -86,7 +86,7 @@ marked_nodes as (
 ),
 
 reservation_times as (
-    select
+    select distinct
         cluster_days.usage_date,
         reservations.cluster,
         reservations.node,

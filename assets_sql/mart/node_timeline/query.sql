@@ -18,6 +18,15 @@ models as (
     from core.node_capacity
 ),
 
+sized_models as (
+    select distinct
+        cluster,
+        node,
+        accelerator_model
+    from core.node_capacity
+    where node_cpus is not null or memory_mib is not null
+),
+
 -- What each attempt takes of a node's CPUs and memory; suspension releases CPUs.
 loads as (
     select distinct
@@ -29,6 +38,7 @@ loads as (
         started_at,
         coalesce(ended_at, timestamp '9999-01-01') as ended_at
     from mart.attempt_nodes
+    where cpus_on_node > 0 or memory_mib_on_node > 0
     union all
     select
         attempt_id,
@@ -39,6 +49,112 @@ loads as (
         started_at,
         coalesce(ended_at, timestamp '9999-01-01') as ended_at
     from core.cpu_attempt_nodes
+    where cpus_on_node > 0 or memory_mib_on_node > 0
+),
+
+-- A reservation of some accelerators keeps those of the model that it names; else of the first, by name, that its node
+-- has during it.
+named_reservations as (
+    select
+        reservations.cluster,
+        reservations.reservation_id,
+        reservations.reservation_name,
+        reservations.node,
+        reservations.starts_at,
+        reservations.ends_at,
+        reservations.reserved_model,
+        case
+            when reservations.reserved_model = '' then min(capacity.accelerator_model)
+            else reservations.reserved_model
+        end as accelerator_model,
+        max(reservations.reserved_units) as reserved_units
+    from core.reservations as reservations
+    inner join core.node_capacity as capacity
+        on reservations.cluster = capacity.cluster
+        and reservations.node = capacity.node
+        and reservations.starts_at < capacity.valid_to_at
+        and reservations.ends_at > capacity.valid_from_at
+        and capacity.installed_units > 0
+    where reservations.reserved_units > 0 and reservations.starts_at < reservations.ends_at
+    group by
+        reservations.cluster,
+        reservations.reservation_id,
+        reservations.reservation_name,
+        reservations.node,
+        reservations.starts_at,
+        reservations.ends_at,
+        reservations.reserved_model
+),
+
+-- What a reservation's own attempts hold is no longer reserved and idle; they use up no other reservation.
+reservation_changes as (
+    select
+        cluster,
+        reservation_id,
+        node,
+        starts_at as reservation_starts_at,
+        accelerator_model,
+        starts_at,
+        ends_at,
+        reserved_units as units
+    from named_reservations
+    union all
+    select
+        reservations.cluster,
+        reservations.reservation_id,
+        reservations.node,
+        reservations.starts_at,
+        reservations.accelerator_model,
+        greatest(nodes.started_at, reservations.starts_at),
+        least(coalesce(nodes.ended_at, timestamp '9999-01-01'), reservations.ends_at),
+        -nodes.accelerator_units
+    from mart.attempt_nodes as nodes
+    inner join core.attempts as attempts on nodes.attempt_id = attempts.attempt_id
+    inner join named_reservations as reservations
+        on nodes.cluster = reservations.cluster
+        and nodes.node = reservations.node
+        and attempts.reservation_name = reservations.reservation_name
+        and reservations.reserved_model in ('', nodes.accelerator_model)
+        and nodes.started_at < reservations.ends_at
+        and coalesce(nodes.ended_at, timestamp '9999-01-01') > reservations.starts_at
+        and nodes.started_at < coalesce(nodes.ended_at, timestamp '9999-01-01')
+),
+
+reservation_steps as (
+    select
+        cluster,
+        reservation_id,
+        node,
+        reservation_starts_at,
+        accelerator_model,
+        edge_at,
+        sum(units) as units
+    from (
+        select
+            *,
+            starts_at as edge_at
+        from reservation_changes
+        union all
+        select
+            * replace (-units as units),
+            ends_at as edge_at
+        from reservation_changes
+    )
+    group by cluster, reservation_id, node, reservation_starts_at, accelerator_model, edge_at
+),
+
+unused_reservations as (
+    select
+        cluster,
+        node,
+        accelerator_model,
+        edge_at as starts_at,
+        lead(edge_at) over sweep as ends_at,
+        cast(greatest(0, sum(units) over sweep) as bigint) as unused_units
+    from reservation_steps
+    window sweep as (
+        partition by cluster, reservation_id, node, reservation_starts_at, accelerator_model order by edge_at
+    )
 ),
 
 intervals as (
@@ -76,7 +192,7 @@ intervals as (
         loads.cpus_on_node,
         loads.memory_mib_on_node
     from loads
-    inner join models on loads.cluster = models.cluster and loads.node = models.node
+    inner join sized_models as models on loads.cluster = models.cluster and loads.node = models.node
     union all
     select
         models.cluster,
@@ -95,7 +211,7 @@ intervals as (
         0
     from core.suspensions as suspensions
     inner join loads on suspensions.attempt_id = loads.attempt_id
-    inner join models on loads.cluster = models.cluster and loads.node = models.node
+    inner join sized_models as models on loads.cluster = models.cluster and loads.node = models.node
     union all
     select
         nodes.cluster,
@@ -152,62 +268,23 @@ intervals as (
     inner join models on reservations.cluster = models.cluster and reservations.node = models.node
     where reservations.takes_whole_node
     union all
-    -- A reservation that names accelerators on a node with several models names the first of those there at its start.
     select
-        reservations.cluster,
-        reservations.node,
-        min(capacity.accelerator_model),
-        reservations.starts_at,
-        reservations.ends_at,
+        cluster,
+        node,
+        accelerator_model,
+        starts_at,
+        ends_at,
         0,
         0,
         0,
         0,
         0,
         0,
-        max(reservations.reserved_units),
+        unused_units,
         0,
         0
-    from core.reservations as reservations
-    inner join core.node_capacity as capacity
-        on reservations.cluster = capacity.cluster
-        and reservations.node = capacity.node
-        and reservations.starts_at >= capacity.valid_from_at
-        and reservations.starts_at < capacity.valid_to_at
-        and capacity.installed_units > 0
-    where reservations.reserved_units > 0
-    group by
-        reservations.cluster,
-        reservations.reservation_id,
-        reservations.node,
-        reservations.starts_at,
-        reservations.ends_at
-    union all
-    -- What a reservation's own attempts hold is no longer reserved and idle.
-    select
-        nodes.cluster,
-        nodes.node,
-        nodes.accelerator_model,
-        greatest(nodes.started_at, reservations.starts_at),
-        least(coalesce(nodes.ended_at, timestamp '9999-01-01'), reservations.ends_at),
-        0,
-        0,
-        0,
-        0,
-        0,
-        0,
-        -nodes.accelerator_units,
-        0,
-        0
-    from mart.attempt_nodes as nodes
-    inner join core.attempts as attempts on nodes.attempt_id = attempts.attempt_id
-    inner join core.reservations as reservations
-        on nodes.cluster = reservations.cluster
-        and nodes.node = reservations.node
-        and attempts.reservation_name = reservations.reservation_name
-        and nodes.started_at < reservations.ends_at
-        and coalesce(nodes.ended_at, timestamp '9999-01-01') > reservations.starts_at
-    where reservations.reserved_units > 0
+    from unused_reservations
+    where unused_units > 0
 ),
 
 clipped as (

@@ -236,6 +236,16 @@ reservations as (
     from core.reservations
 ),
 
+reservation_nodes as (
+    select distinct
+        cluster,
+        reservation_id,
+        node,
+        starts_at,
+        ends_at
+    from core.reservations
+),
+
 -- Resources that reservations have of their own, less those of nodes with an event meanwhile.
 charged_times as (
     select
@@ -271,7 +281,7 @@ charged_events as (
             least(coalesce(events.ends_at, charged_times.ends_at), charged_times.ends_at)
         ))) as bigint) as event_seconds
     from charged_times
-    inner join core.reservations as reservations
+    inner join reservation_nodes as reservations
         on charged_times.cluster = reservations.cluster
         and charged_times.reservation_id = reservations.reservation_id
         and reservations.starts_at < charged_times.ends_at

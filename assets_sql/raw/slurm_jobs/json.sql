@@ -9,7 +9,7 @@ with objects as (
             "account": "VARCHAR", "partition": "VARCHAR", "qos": "VARCHAR", "nodes": "VARCHAR", "flags": "JSON",
             "association": {"user": "VARCHAR", "cluster": "VARCHAR"},
             "time": {"submission": "JSON", "eligible": "JSON", "start": "JSON", "end": "JSON", "elapsed": "JSON",
-                     "limit": "JSON"},
+                     "suspended": "JSON", "limit": "JSON"},
             "submit_time": "JSON", "eligible_time": "JSON", "start_time": "JSON", "end_time": "JSON",
             "time_limit": "JSON",
             "state": {"current": "JSON", "reason": "VARCHAR"}, "job_state": "JSON", "state_reason": "VARCHAR",
@@ -244,6 +244,7 @@ select
         ) then json_instant(resourced.job.end_time)
     end as ended_at,
     json_number(resourced.job.time.elapsed) as elapsed_seconds,
+    json_number(resourced.job.time.suspended) as suspended,
     case
         when resourced.state = 'CANCELLED' then concat('CANCELLED', ' by ' || given(resourced.job.kill_request_user))
         else resourced.state

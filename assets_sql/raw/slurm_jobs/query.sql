@@ -20,11 +20,12 @@ typed as (
         given(job_id_shown) as job_id_shown,
         try_cast(given(db_index) as bigint) as db_index,
         regexp_matches(coalesce(job_id, ''), '^[0-9]+(_[0-9]+|\+[0-9]+)?\.') as is_step,
-        instant(submit_text, $time_zone) as submitted_at,
-        instant(eligible_text, $time_zone) as eligible_at,
-        instant(start_text, $time_zone) as started_at,
-        instant(end_text, $time_zone) as ended_at,
+        instant(submit_text, $time_zone) as latest_submit_at,
+        instant(eligible_text, $time_zone) as latest_eligible_at,
+        instant(start_text, $time_zone) as latest_start_at,
+        instant(end_text, $time_zone) as latest_end_at,
         duration_seconds(given(elapsed_seconds)) as elapsed_seconds,
+        suspended,
         case when state_token = 'NODE_FAILED' then 'NODE_FAIL' else state_token end as state,
         trim(state) as state_detail,
         given(exit_code) as exit_code,
@@ -54,6 +55,56 @@ typed as (
         nodes as nodes_text,
         cpus as cpus_text
     from read
+),
+
+meanings as (
+    select
+        *,
+        earliest_instant(submit_text, latest_submit_at, $time_zone) as submitted_at,
+        earliest_instant(eligible_text, latest_eligible_at, $time_zone) as eligible_at,
+        earliest_instant(start_text, latest_start_at, $time_zone) as earliest_start_at,
+        earliest_instant(end_text, latest_end_at, $time_zone) as earliest_end_at
+    from typed
+),
+
+-- Where clocks are put back, a local time comes twice. Start and end are the pair that is as far apart as the attempt
+-- ran (Slurm's elapsed time leaves suspension out), or the only pair in order.
+repeated as (
+    select
+        *,
+        coalesce(earliest_start_at < latest_start_at, false) or coalesce(earliest_end_at < latest_end_at, false)
+            as comes_twice,
+        case when comes_twice then elapsed_seconds + coalesce(duration_seconds(given(suspended)), 0) end as run_seconds
+    from meanings
+),
+
+paired as (
+    select
+        *,
+        case
+            when not comes_twice then 'one'
+            when earliest_start_at + to_seconds(run_seconds) = earliest_end_at then
+                case
+                    when earliest_start_at <> latest_start_at and earliest_end_at <> latest_end_at then 'unknown'
+                    else 'earliest'
+                end
+            when earliest_start_at + to_seconds(run_seconds) = latest_end_at then 'late end'
+            when latest_start_at + to_seconds(run_seconds) = earliest_end_at then 'late start'
+            when earliest_end_at < earliest_start_at and latest_end_at >= earliest_start_at then 'late end'
+            else 'unknown'
+        end as meaning
+    from repeated
+),
+
+timed as (
+    select
+        *,
+        case when meaning = 'late start' then latest_start_at else earliest_start_at end as started_at,
+        case when meaning = 'late end' then latest_end_at else earliest_end_at end as ended_at,
+        meaning = 'unknown'
+        or coalesce(submitted_at <> latest_submit_at, false)
+        or coalesce(eligible_at <> latest_eligible_at, false) as has_ambiguous_time
+    from paired
 ),
 
 judged as (
@@ -92,7 +143,7 @@ judged as (
                 coalesce(allocated_tres, ''), 'gres/(gpu|shard|mps)(:[^=,]+)?=([^0-9]|[0-9]+[^0-9,]|$|,)'
             ) then 'unreadable_accelerators'
         end as reject_reason
-    from typed
+    from timed
 )
 
 select
@@ -106,6 +157,7 @@ select
     started_at,
     ended_at,
     elapsed_seconds,
+    has_ambiguous_time,
     state,
     state_detail,
     exit_code,
@@ -127,19 +179,19 @@ select
     record_text,
     reject_reason,
     coalesce(ended_at, started_at, submitted_at) as record_at,
-    -- What a rejected record would have been worth, where enough of it can be read.
+    -- What a rejected record would have been worth, where enough of it can be read; with start and end confused, as long.
     case
         when reject_reason is null then null
         when is_step then 0
         when started_at is null and start_text is null and problem is null then 0
         when problem is null and not regexp_matches(coalesce(allocated_tres, 'gres/gpu'), 'gres/(gpu|shard|mps)') then 0
-        when ended_at >= started_at then
+        when started_at is not null and ended_at is not null then
             coalesce(
                 try_cast(regexp_extract(allocated_tres, 'gres/gpu=([0-9]{1,9})', 1) as bigint),
                 cast(list_sum(list_transform(
                     regexp_extract_all(allocated_tres, 'gres/gpu:[^=,]+=([0-9]{1,9})', 1),
                     lambda accelerators: cast(accelerators as bigint)
                 )) as bigint)
-            ) * ((epoch_us(ended_at) - epoch_us(started_at)) // 1000000)
+            ) * (abs(epoch_us(ended_at) - epoch_us(started_at)) // 1000000)
     end as record_accelerator_seconds
 from judged

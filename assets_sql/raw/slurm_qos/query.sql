@@ -10,6 +10,7 @@ with typed as (
 )
 
 select
+    $cluster as cluster,
     qos,
     preempts,
     priority,
