@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
 # On a terminal pip shows what it fetches; in a log it is quiet.
+# A process for each processor; the tests of one file share what they build.
+PARALLEL := --numprocesses auto --dist loadfile
 QUIET := $(if $(MAKE_TERMOUT),,--quiet)
 
 .PHONY: help demo ui test check format docs lock clean
@@ -38,7 +40,7 @@ ui: $(VENV)/.installed
 		$(BIN)/dg dev --port 3000 --log-level warning
 
 test: $(VENV)/.installed
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 check: $(VENV)/.installed
 	@$(BIN)/ruff check .
@@ -46,7 +48,7 @@ check: $(VENV)/.installed
 	@$(BIN)/mypy
 	@$(BIN)/sqlfluff lint --processes 2 --disable-progress-bar assets_sql
 	@$(BIN)/dg check defs
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 format: $(VENV)/.installed
 	@$(BIN)/ruff check --fix .

@@ -276,12 +276,12 @@ class Materialiser:
 
     def _query_into_fresh(self, table: Table) -> None:
         """Runs a table's query into the temporary table `fresh`; its columns must be the contract's, in order."""
-        found = [(row[0], row[1]) for row in self.warehouse.rows(f"describe {table.sql}")]
+        self.warehouse.connection.execute(f"create or replace temp table fresh as {table.sql}")
+        found = [(row[0], row[1]) for row in self.warehouse.rows("describe fresh")]
         declared = _declared(table)
         if found != declared:
             wrong = [f"{a} is {b}, expected {c}" for a, b, c in _mismatches(found, declared)]
             raise ContractError(f"{table.path}: the query's columns are not the contract's: {'; '.join(wrong)}")
-        self.warehouse.connection.execute(f"create or replace temp table fresh as {table.sql}")
 
     def _left_alone(self, table: Table) -> Outcome:
         return Outcome(

@@ -168,7 +168,8 @@ def test_what_was_held_outside_the_mig_node_is_placed_on_the_schedulers_names(
 def test_what_the_mig_node_held_is_rejected_and_valued(fox: Site, query) -> None:
     assert query(
         fox,
-        "select distinct node_list, reject_reason, sum(accelerator_seconds_counted) over () from core.rejected_attempts",
+        "select distinct node_list, reject_reason, sum(accelerator_seconds_counted) over () "
+        "from core.rejected_attempts",
     ) == [(MIG_NODE, "undeclared_profile", 14_388)]
     assert query(fox, f"select count(*) from mart.attempt_nodes where node = '{MIG_NODE}'") == [(0,)]
     assert query(
