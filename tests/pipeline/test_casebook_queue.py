@@ -296,7 +296,9 @@ def test_demand_is_what_was_held_and_what_waited_for_capacity(built, query) -> N
 
 @pytest.mark.case("P54")
 def test_idle_beside_pending_is_fragmentation(built, query) -> None:
-    running = [job(str(n), T0, T0, T0, state="RUNNING", gpus=4, nodes=f"h{n}") for n in (1, 2)]
+    # What runs was submitted long ago: all that is asked for today needs a whole node.
+    long_ago = T0 - 40 * 24 * HOUR
+    running = [job(str(n), long_ago, long_ago, T0, state="RUNNING", gpus=4, nodes=f"h{n}") for n in (1, 2)]
     site = built(
         [*running, job("3", T0, T0, state="PENDING", gpus=8)],
         T0 + HOUR,
@@ -308,7 +310,8 @@ def test_idle_beside_pending_is_fragmentation(built, query) -> None:
         "select free_unit_seconds, pending_capacity_unit_seconds, unmet_unit_seconds, is_fragmented "
         "from mart.demand_hourly",
     ) == [(8 * UNITS * HOUR, 8 * UNITS * HOUR, 0, True)]
-    assert query(site, "select unmet_hours, fragmented_hours from report.demand_daily") == [(0, 1)]
+    assert query(site, "select unmet_hours, fragmented_hours, fragmentation_rate from report.demand_daily") == [(0, 1, 1)]
+    assert query(site, "select stranded_hours, idle_hours from report.fleet_efficiency_daily") == [(8, 0)]
 
 
 def test_without_snapshots_reasons_are_not_known(built, query) -> None:
