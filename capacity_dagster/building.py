@@ -21,6 +21,7 @@ from capacity_dagster.site_file import SITE_VARIABLE, Site
 from capacity_dagster.sources.landing import Delivery, scan
 from capacity_dagster.sources.reader import CheckedLoad, Reader
 from capacity_dagster.tables.catalogue import load_catalogue
+from capacity_dagster.tables.checks import DELIVERIES_CHECK
 from capacity_dagster.warehouse import Warehouse
 from capacity_dagster.wording import counted
 
@@ -112,8 +113,12 @@ def build_site(
     first: date | None,
     last: date | None,
     tell: Callable[[str], None] = lambda _: None,
+    allows_erasing: bool = False,
 ) -> BuildResult:
     """Brings a site up to date and publishes it; says why it did what it did.
+
+    Args:
+        allows_erasing: whether deliveries may take away most of a month's attempts.
 
     Raises:
         SourceError: the landing cannot be used.
@@ -126,7 +131,7 @@ def build_site(
         selected = selection(materialiser, deliveries, is_forced=bool(first or last))
         if not selected:
             return _nothing_new(warehouse, site)
-    heard = _run(site, selected, as_of, first, last, tell)
+    heard = _run(site, selected, as_of, first, last, tell, allows_erasing)
     with Warehouse(site, as_of).write("reading what was built") as warehouse:
         problems, failures = _failures(warehouse)
         warnings = _warnings(warehouse, {outcome.table.full_name for outcome in heard.outcomes})
@@ -170,6 +175,7 @@ def _run(
     first: date | None,
     last: date | None,
     tell: Callable[[str], None],
+    allows_erasing: bool,
 ) -> _Heard:
     tell("starting Dagster")
     import dagster as dg
@@ -184,6 +190,7 @@ def _run(
         "as_of": as_of.isoformat() if as_of else None,
         "rebuild_from": first.isoformat() if first else None,
         "rebuild_to": last.isoformat() if last else None,
+        "allow_erasing": allows_erasing,
     }
     with dg.DagsterInstance.get() as instance, progress.listening(heard):
         result = job.execute_in_process(
@@ -223,7 +230,7 @@ def _failures(warehouse: Warehouse) -> tuple[list[str], list[str]]:
     problems: list[str] = []
     failures: list[str] = []
     for table, check in failed_checks(warehouse):
-        if check.name == "deliveries_are_readable":
+        if check.name == DELIVERIES_CHECK:
             problems.extend(row["problem"] for row in check.sample)
             continue
         sample = check.sample[0] if check.sample else ""

@@ -164,13 +164,16 @@ def check(site_file: str | None) -> int:
 @click.option("--as-of", help="Until when records speak, such as 2026-11-07T00:00:00Z. [default: what deliveries say]")
 @click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="Rebuild from this day, changed or not.")
 @click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Rebuild up to this day, changed or not.")
+@click.option("--allow-erasing", is_flag=True, help="Accept deliveries that take away most of a month's attempts.")
 @_errors_told
-def build(site_file: str | None, as_of: str | None, first: datetime | None, last: datetime | None) -> int:
+def build(
+    site_file: str | None, as_of: str | None, first: datetime | None, last: datetime | None, allow_erasing: bool
+) -> int:
     """Build everything that is new or stale, check it and publish it."""
     site = _site(site_file)
     if first and last and first > last:
         raise SiteFileError(f"--from is {first.date()}, after --to, {last.date()}; expected the same or an earlier day")
-    return _build(site, _instant(as_of), first and first.date(), last and last.date())
+    return _build(site, _instant(as_of), first and first.date(), last and last.date(), allow_erasing)
 
 
 @main.command()
@@ -195,11 +198,13 @@ def demo(directory: Path) -> int:
     return code
 
 
-def _build(site: Site, as_of: datetime | None, first: date | None, last: date | None) -> int:
+def _build(
+    site: Site, as_of: datetime | None, first: date | None, last: date | None, allows_erasing: bool = False
+) -> int:
     from capacity_dagster.building import build_site
 
     with _progress() as tell:
-        result = build_site(site, as_of, first, last, tell)
+        result = build_site(site, as_of, first, last, tell, allows_erasing)
     for problem in result.problems:
         err.print(problem, markup=False, style="red")
     for failure in result.failures:

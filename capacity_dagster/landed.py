@@ -11,9 +11,10 @@ from capacity_dagster.outcome import Outcome
 from capacity_dagster.sources.landing import Delivery, scan
 from capacity_dagster.sources.reader import Load, Reader
 from capacity_dagster.tables.catalogue import LANDING, LANDING_TABLES, LOAD_COLUMNS, Catalogue, Table
-from capacity_dagster.tables.checks import CheckOutcome
+from capacity_dagster.tables.checks import DELIVERIES_CHECK, DELIVERIES_PROMISE, CheckOutcome
 from capacity_dagster.tables.quoting import identifier, literal
 from capacity_dagster.warehouse import Change, Warehouse, naive
+from capacity_dagster.wording import counted
 
 
 def stale_deliveries(warehouse: Warehouse, catalogue: Catalogue, deliveries: list[Delivery]) -> list[str]:
@@ -26,8 +27,8 @@ def stale_deliveries(warehouse: Warehouse, catalogue: Catalogue, deliveries: lis
             for delivery in deliveries
             if delivery.kind == table.name
         }
-        code_hash = warehouse.code_hash(table.full_name) or ""
-        is_known = now == _recorded_loads(warehouse, table) and code_hash.startswith(_read_with(table, []))
+        has_no_problem = warehouse.code_hash(table.full_name) == _read_with(table, [])
+        is_known = now == _recorded_loads(warehouse, table) and has_no_problem
         if not is_known or _points_elsewhere(warehouse, table):
             stale.append(table.full_name)
     return stale
@@ -50,6 +51,8 @@ def bring_landed_up_to_date(warehouse: Warehouse, table: Table) -> Outcome:
             loads.append(reader.read(connection, delivery))
         except SourceError as error:
             problems.append(str(error))
+    if erased := _erased_months(warehouse, table, loads):
+        return _refused(warehouse, table, loads, problems or erased)
     before = _recorded_loads(warehouse, table)
     after = {(load.load_id, load.delivery.path, naive(load.delivery.collected_at)) for load in loads}
     code_hash = _read_with(table, problems)
@@ -89,6 +92,59 @@ def bring_landed_up_to_date(warehouse: Warehouse, table: Table) -> Outcome:
         deliveries=loads,
         problems=problems,
         cpu_seconds=time.process_time() - started,
+    )
+
+
+def _erased_months(warehouse: Warehouse, table: Table, loads: list[Load]) -> list[str]:
+    """Months of which the deliveries would take away more than half of the attempts that are known."""
+    if table.name != "slurm_jobs" or warehouse.allows_erasing or warehouse.version(table.full_name) is None:
+        return []
+    gone = {load_id for load_id, *_ in _recorded_loads(warehouse, table)} - {load.load_id for load in loads}
+    if not gone or _points_elsewhere(warehouse, table):
+        return []
+    files = ", ".join(sorted({literal(load.records) for load in loads}))
+    later = f"select cluster, job_id, submitted_at from read_parquet([{files}]) where not is_step" if files else None
+    rows = warehouse.rows(
+        f"""
+        with known as (
+            select distinct cluster, job_id, submitted_at from {table.relation} where not is_step
+        ),
+        kept as ({later or "select * from known where false"})
+        select known.cluster, strftime(known.submitted_at, '%Y-%m') as month, count(*), count(kept.job_id)
+        from known
+        left join (select distinct * from kept) as kept using (cluster, job_id, submitted_at)
+        group by all
+        having count(kept.job_id) * 2 < count(*)
+        order by all
+        """
+    )
+    return [
+        f"{cluster}: of {counted(known, 'attempt')} submitted in {month} the deliveries would keep {kept}; expected at "
+        "least half of them, as accounting databases purge what is old. Put the earlier files back into the landing, or "
+        "accept it with `capacity build --allow-erasing`"
+        for cluster, month, known, kept in rows
+    ]
+
+
+def _refused(warehouse: Warehouse, table: Table, loads: list[Load], problems: list[str]) -> Outcome:
+    """What was read before stays; the check that blocks publishing says why."""
+    row_count = warehouse.row_count(table.relation)
+    with warehouse.transaction():
+        warehouse.record(table.full_name, _read_with(table, problems), {}, row_count, [], False, 0.0)
+        kept = [each for each in warehouse.stored_checks(table.full_name) if each.name != DELIVERIES_CHECK]
+        checks = [_deliveries_check(problems), *kept]
+        warehouse.store_checks(table.full_name, checks)
+    return Outcome(table, row_count, reasons=problems, checks=checks, deliveries=loads, problems=problems)
+
+
+def _deliveries_check(problems: list[str]) -> CheckOutcome:
+    return CheckOutcome(
+        DELIVERIES_CHECK,
+        is_blocking=True,
+        has_passed=not problems,
+        failed_rows=len(problems),
+        description=DELIVERIES_PROMISE,
+        sample=[{"problem": problem} for problem in problems],
     )
 
 
@@ -158,14 +214,7 @@ def _check_loads(warehouse: Warehouse, table: Table, problems: list[str]) -> lis
         [table.name],
     )
     return [
-        CheckOutcome(
-            "deliveries_are_readable",
-            is_blocking=True,
-            has_passed=not problems,
-            failed_rows=len(problems),
-            description="Every delivered file could be used.",
-            sample=[{"problem": problem} for problem in problems],
-        ),
+        _deliveries_check(problems),
         CheckOutcome(
             "nothing_is_rejected",
             is_blocking=False,

@@ -82,9 +82,10 @@ class Change:
 class Warehouse:
     """One site's databases, opened for writing by one process at a time."""
 
-    def __init__(self, site: Site, as_of: datetime | None = None) -> None:
+    def __init__(self, site: Site, as_of: datetime | None = None, allows_erasing: bool = False) -> None:
         self.site = site
         self.as_of = as_of
+        self.allows_erasing = allows_erasing
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     @property

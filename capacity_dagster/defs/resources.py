@@ -27,18 +27,21 @@ class WarehouseResource(DuckDBResource):
         as_of: until when records speak, an instant with an offset; null: what the deliveries declare.
         rebuild_from: first day to rebuild even if nothing changed.
         rebuild_to: last such day.
+        allow_erasing: whether deliveries may take away most of a month's attempts.
     """
 
     as_of: str | None = None
     rebuild_from: str | None = None
     rebuild_to: str | None = None
+    allow_erasing: bool = False
 
     _materialiser: Materialiser | None = PrivateAttr(default=None)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["WarehouseResource"]:
         """Holds the write lock from the first step of a run to its last."""
-        warehouse = Warehouse(load_site(self.database), parse_instant(self.as_of) if self.as_of else None)
+        as_of = parse_instant(self.as_of) if self.as_of else None
+        warehouse = Warehouse(load_site(self.database), as_of, self.allow_erasing)
         run_id = context.run.run_id[:8] if context.run else "without a run"
         with warehouse.write(f"build {run_id}"):
             self._materialiser = Materialiser(warehouse, load_catalogue())

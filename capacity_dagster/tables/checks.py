@@ -17,6 +17,9 @@ from capacity_dagster.tables.quoting import identifier, literal
 
 SAMPLE_ROWS = 10
 CONTRACT_CHECK = "contract"
+DELIVERIES_CHECK = "deliveries_are_readable"
+DELIVERIES_PROMISE = "Every delivered file could be used, and none takes away most of what is known."
+"""The check of what is delivered of one kind."""
 
 
 @dataclass(frozen=True)
@@ -159,7 +162,7 @@ def planned_checks(table: Table) -> list[PlannedCheck]:
     if table.is_raw:
         severities = {rules.severity for rules in table.contract.columns.values() if _rules("", rules)} | {"critical"}
         return [
-            PlannedCheck("deliveries_are_readable", True, "Every delivered file could be used."),
+            PlannedCheck(DELIVERIES_CHECK, True, DELIVERIES_PROMISE),
             PlannedCheck("nothing_is_rejected", False, "Every record could be understood."),
             *(
                 PlannedCheck(

@@ -310,7 +310,9 @@ def test_idle_beside_pending_is_fragmentation(built, query) -> None:
         "select free_unit_seconds, pending_capacity_unit_seconds, unmet_unit_seconds, is_fragmented "
         "from mart.demand_hourly",
     ) == [(8 * UNITS * HOUR, 8 * UNITS * HOUR, 0, True)]
-    assert query(site, "select unmet_hours, fragmented_hours, fragmentation_rate from report.demand_daily") == [(0, 1, 1)]
+    assert query(site, "select unmet_hours, fragmented_hours, fragmentation_rate from report.demand_daily") == [
+        (0, 1, 1)
+    ]
     assert query(site, "select stranded_hours, idle_hours from report.fleet_efficiency_daily") == [(8, 0)]
 
 

@@ -36,7 +36,7 @@ select
         when installed_accelerators is null or installed_accelerators < 0 then 'unreadable_accelerators'
         when installed_accelerators > 0 and accelerator_model is null then 'no_model'
         when not regexp_full_match(
-            coalesce(sharing, 'mig'), 'mig|([0-9]{1,4}g\.[0-9]{1,6}gb|shard|mps)=[0-9]{1,9}(,([0-9]{1,4}g\.[0-9]{1,6}gb|shard|mps)=[0-9]{1,9})*'
+            coalesce(sharing, 'mig'), 'mig|replicas=[1-9][0-9]{0,3}|([0-9]{1,4}g\.[0-9]{1,6}gb|shard|mps)=[0-9]{1,9}(,([0-9]{1,4}g\.[0-9]{1,6}gb|shard|mps)=[0-9]{1,9})*'
         ) then 'unreadable_sharing'
         when $time_zone is null and (is_local_time(in_service_text) or is_local_time(retired_text))
             then 'undeclared_time_zone'

@@ -1,0 +1,107 @@
+"""Deliveries that would erase what is known are refused until somebody allows it."""
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from capacity_dagster import landed
+from capacity_dagster.materialise import Materialiser
+from capacity_dagster.outcome import Outcome
+from capacity_dagster.site_file import Site
+from capacity_dagster.tables.catalogue import Catalogue
+from capacity_dagster.warehouse import Warehouse
+
+HEADER = "Cluster|JobIDRaw|Submit|Start|End|State|AllocTRES|NodeList"
+TOML = """
+[site]
+name = "purged"
+first_day = 2026-01-01
+
+[clusters.c]
+
+[[sources]]
+kind = "slurm_jobs"
+files = "*.psv"
+"""
+
+
+def export(month: int, count: int) -> str:
+    start = datetime(2026, month, 3, tzinfo=UTC)
+    lines = [HEADER]
+    for number in range(count):
+        begins = int((start + timedelta(hours=number)).timestamp())
+        lines.append(f"c|{month * 1000 + number}|{begins}|{begins}|{begins + 3600}|COMPLETED|gres/gpu=1|n1")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def built(make_site, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> tuple[Site, Callable[..., Outcome]]:
+    """A site of ten attempts each in January and February, and building its jobs again."""
+    site = make_site(TOML, {"jan.psv": export(1, 10), "feb.psv": export(2, 10)})
+    monkeypatch.setattr("capacity_dagster.tables.expectations.check_expectations", lambda *_: [])
+
+    def build(allows_erasing: bool = False) -> Outcome:
+        warehouse = Warehouse(site, allows_erasing=allows_erasing)
+        with warehouse.write("a test"):
+            materialiser = Materialiser(warehouse, catalogue)
+            return materialiser.bring_up_to_date(catalogue["raw.slurm_jobs"])
+
+    build()
+    return site, build
+
+
+def is_refused(outcome: Outcome) -> bool:
+    (check,) = [each for each in outcome.checks if each.name == landed.DELIVERIES_CHECK]
+    return not check.has_passed
+
+
+@pytest.mark.case("P76")
+def test_a_month_that_was_purged_since_is_kept_until_that_is_allowed(built) -> None:
+    site, build = built
+    (site.landing / "jan.psv").write_text(export(1, 4), encoding="utf-8")
+    for _ in range(2):
+        outcome = build()
+        assert is_refused(outcome)
+        assert outcome.problems == [
+            "c: of 10 attempts submitted in 2026-01 the deliveries would keep 4; expected at least half of them, as "
+            "accounting databases purge what is old. Put the earlier files back into the landing, or accept it with "
+            "`capacity build --allow-erasing`"
+        ]
+        assert outcome.row_count == 20
+    allowed = build(allows_erasing=True)
+    assert not is_refused(allowed)
+    assert allowed.row_count == 14
+    assert not is_refused(build())
+
+
+def test_a_file_that_is_gone_is_refused_and_may_come_back(built) -> None:
+    site, build = built
+    shutil.move(site.landing / "feb.psv", site.folder / "feb.psv")
+    outcome = build()
+    assert is_refused(outcome)
+    assert outcome.row_count == 20
+    shutil.move(site.folder / "feb.psv", site.landing / "feb.psv")
+    again = build()
+    assert not is_refused(again)
+    assert again.problems == []
+
+
+def test_fewer_attempts_than_before_are_no_erasure_while_half_of_them_stay(built) -> None:
+    site, build = built
+    (site.landing / "jan.psv").write_text(export(1, 5), encoding="utf-8")
+    outcome = build()
+    assert not is_refused(outcome)
+    assert outcome.row_count == 15
+
+
+def test_what_another_file_repeats_is_not_erased(built) -> None:
+    site, build = built
+    (site.landing / "all.psv").write_text(export(1, 10) + export(2, 10).split("\n", 1)[1], encoding="utf-8")
+    build()
+    (site.landing / "jan.psv").unlink()
+    (site.landing / "feb.psv").unlink()
+    outcome = build()
+    assert not is_refused(outcome)
+    assert outcome.row_count == 20
