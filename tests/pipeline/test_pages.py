@@ -1,4 +1,4 @@
-"""docs/metrics.md and docs/traps.md are run: each query on them returns the table that follows it.
+"""docs/metrics.md and docs/traps.md are run: each query on them returns the table that follows it. Pages link to pages.
 
 Their numbers are worked out from the files of the example site, or of the shipped demo, by hand; they are expectations,
 not output.
@@ -147,3 +147,21 @@ def test_a_trap_names_tests_that_hold_its_cases(heading: str) -> None:
     held = {case for test in tests for case in cases_of(test)}
     assert ids
     assert ids <= held
+
+
+def anchors(page: Path) -> set[str]:
+    """What `#…` may follow the page's name: its headings, as GitHub makes links of them."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    broken = []
+    for page in (*REPOSITORY.glob("*.md"), *DOCS.rglob("*.md")):
+        text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+        for link in re.findall(r"\]\((?![a-z]+:)([^)\s]+)\)", text):
+            file, _, anchor = link.partition("#")
+            target = page.parent / file if file else page
+            if not target.exists() or (anchor and anchor not in anchors(target)):
+                broken.append(f"{page.name}: {link}")
+    assert broken == []
