@@ -27,6 +27,7 @@ INTRODUCTION = """# Data dictionary
 
 Generated from the contracts in `assets_sql` by `python -m capacity_dagster.tables.dictionary`; do not edit.
 
+- What each number means, with worked examples: [metrics.md](metrics.md).
 - Times are UTC, as `TIMESTAMP` without a zone; intervals are half-open. `usage_date` is the site's reporting day.
 - **Null**: whether a value may be missing. Unknown is null, never 0.
 - **Sums**: `yes` sums over everything; `at one instant` sums over entities, not over time; `no` never sums: rates are

@@ -51,6 +51,13 @@ def test_demo_prints_the_waterfall_and_the_cost(demo: tuple[Path, subprocess.Com
     assert "make ui" in told.stdout
 
 
+def test_the_readme_shows_what_the_demo_prints(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    site, told = demo
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    shown = next(block for block in re.findall(r"```text\n(.*?)```", readme, re.DOTALL) if "day rebuilt" in block)
+    assert " ".join(told.stdout.split()).startswith(" ".join(shown.split()).replace("…/build/demo", str(site)))
+
+
 def test_demo_again_does_no_work(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     site, _ = demo
     told = capacity("demo", folder=site.parents[1])
