@@ -120,8 +120,8 @@ def _erased_months(warehouse: Warehouse, table: Table, loads: list[Load]) -> lis
     )
     return [
         f"{cluster}: of {counted(known, 'attempt')} submitted in {month} the deliveries would keep {kept}; expected at "
-        "least half of them, as accounting databases purge what is old. Put the earlier files back into the landing, or "
-        "accept it with `capacity build --allow-erasing`"
+        "least half of them, as accounting databases purge what is old. Put the earlier files back into the landing, "
+        "or accept it with `capacity build --allow-erasing`"
         for cluster, month, known, kept in rows
     ]
 

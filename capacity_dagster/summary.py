@@ -21,6 +21,7 @@ select
     sum(draining_hours),
     sum(available_hours),
     sum(reserved_idle_hours),
+    sum(stranded_hours),
     sum(idle_hours),
     sum(allocated_hours),
     sum(allocated_unit_seconds)::double / nullif(sum(available_unit_seconds), 0)
@@ -58,7 +59,7 @@ def print_summary(site: Site, console: Console) -> None:
     as_of = ", ".join(f"{cluster} {at}" for cluster, at in published.manifest["as_of"].items())
     console.print(f"\nWhere the accelerator-hours went, as of {as_of}", style="bold")
     console.print(
-        "installed = planned + down + drain + available; available = reserved + idle + allocated "
+        "installed = planned + down + drain + available; available = reserved + stranded + idle + allocated "
         "(allocated while down counts as available); rate = allocated / available",
         style="dim",
     )
@@ -74,11 +75,12 @@ def print_summary(site: Site, console: Console) -> None:
                 "drain",
                 "available",
                 "reserved",
+                "stranded",
                 "idle",
                 "allocated",
                 "rate",
             ],
-            [[*row[:3], *(f"{hours:,.2f}" for hours in row[3:11]), _percent(row[11])] for row in waterfall],
+            [[*row[:3], *(f"{hours:,.2f}" for hours in row[3:12]), _percent(row[12])] for row in waterfall],
         )
     )
     console.print("What one accelerator-hour cost (a made-up cost sheet)", style="bold")
