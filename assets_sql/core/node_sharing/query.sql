@@ -1,6 +1,6 @@
 -- The inventory says how a node's accelerators are shared; where it does not, the scheduler's newest snapshot does, for all
--- times. Slices that weigh more than the devices they are cut from are scaled down to them; shards and MPS shares divide
--- what the node has.
+-- times. A count of 0 declares nothing. Slices that weigh more than the devices they are cut from are scaled down to
+-- them; shards and MPS shares divide what the node has.
 with declared as (
     select
         cluster,
@@ -25,7 +25,7 @@ declared_shares as (
         trim(regexp_extract(entry, '^([^=]*)', 1)) as share,
         cast(regexp_extract(entry, '=([0-9]{1,9})$', 1) as bigint) as configured
     from declared
-    where regexp_matches(entry, '=[0-9]{1,9}$')
+    where regexp_matches(entry, '=0*[1-9][0-9]{0,8}$')
     union all
     select
         cluster,
