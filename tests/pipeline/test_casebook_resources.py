@@ -199,6 +199,25 @@ def test_slices_of_an_undeclared_profile_are_rejected_and_valued(built, query) -
     ) == [(3, 1, 2, 4)]
 
 
+@pytest.mark.case("P26")
+@pytest.mark.parametrize("has_inventory", [True, False])
+def test_untyped_counts_are_slices_where_the_nodes_gres_say_so(built, query, has_inventory: bool) -> None:
+    """AccountingStorageTRES=gres/gpu: neither CfgTRES nor AllocTRES have types, only the node's GRES do."""
+    node = "NodeName={}\n   Gres=gpu:{}_1g.10gb:7\n   State=IDLE\n   CfgTRES=cpu=8,gres/gpu=7\n"
+    files = (
+        {"inventory": INVENTORY + "c,n1,p,h100,1,2026-01-01,,\nc,n2,p,b100,1,2026-01-01,,\n"} if has_inventory else {}
+    )
+    site = built(
+        *(job(number, 0, 1, "gres/gpu=1") for number in range(1, 8)),
+        job(8, 0, 1, "gres/gpu=1", "n2"),  # the site file gives its model no memory: its slices have no weight
+        slurm_nodes="\n".join((node.format("n1", "nvidia_h100"), node.format("n2", "b100"))),
+        **files,
+    )
+    assert sum(held_hours(query, site).values()) == pytest.approx(Decimal("1.0"), abs=Decimal("1e-15"))
+    assert query(site, "select reject_reason from core.rejected_attempts") == [("undeclared_profile",)]
+    assert query(site, "select sum(overcommit_unit_seconds) from report.fleet_efficiency_daily") == [(0,)]
+
+
 @pytest.mark.case("P27")
 def test_shards_and_mps_are_parts_of_a_device(built, query) -> None:
     site = built(
