@@ -218,6 +218,17 @@ def test_untyped_counts_are_slices_where_the_nodes_gres_say_so(built, query, has
     assert query(site, "select sum(overcommit_unit_seconds) from report.fleet_efficiency_daily") == [(0,)]
 
 
+def test_an_untyped_count_on_a_node_that_is_cut_in_part_is_not_guessed(built, query) -> None:
+    gres = "gpu:nvidia_h100_1g.10gb:7,gpu:nvidia_h100:3"
+    site = built(
+        job(1, 0, 1, "gres/gpu=1"),
+        job(2, 0, 1, "gres/gpu=2,gres/gpu:nvidia_h100=1,gres/gpu:nvidia_h100_3g.40gb=1"),
+        slurm_nodes=f"NodeName=n1\n   Gres={gres}\n   State=IDLE\n   CfgTRES=cpu=8,gres/gpu=10\n",
+    )
+    assert query(site, "select attempt_id like 'c/1/%' from core.rejected_attempts") == [(True,)]
+    assert held_hours(query, site) == {"2": Decimal("1.5")}
+
+
 @pytest.mark.case("P27")
 def test_shards_and_mps_are_parts_of_a_device(built, query) -> None:
     site = built(
