@@ -122,6 +122,15 @@ def test_a_runaway_ends_when_its_node_goes_down(built, query) -> None:
     assert held_hours(query, site) == {"1": 16}
 
 
+def test_a_runaway_re_opens_no_day_as_time_goes_on(built, build, query) -> None:
+    events = f"NodeName|TimeStart|TimeEnd|State\nn1|{at(2)}|{at(3)}|DOWN\n"
+    site = built(job(1, 0, None, "gres/gpu=8"), as_of=72, slurm_node_events=events)
+    outcomes = build(site, as_of=START + timedelta(hours=73))
+    assert query(site, "select runaway_seconds from core.runaway_attempts") == [(71 * 3600,)]
+    assert query(site, "select runaway_seconds from mart.attempts") == [(71 * 3600,)]
+    assert START.date() not in outcomes["mart.attempt_hours"].days
+
+
 @pytest.mark.case("P12")
 def test_the_cause_of_a_requeue_is_inferred_from_a_node_event(built, query) -> None:
     minutes = 1 / 60
