@@ -122,6 +122,29 @@ def test_a_runaway_ends_when_its_node_goes_down(built, query) -> None:
     assert held_hours(query, site) == {"1": 16}
 
 
+@pytest.mark.case("P06")
+def test_a_runaway_ends_at_the_first_queue_that_lacks_it(built, query) -> None:
+    """Job 1 is gone at two o'clock; job 2 survives that its node goes down, as later queues still list it."""
+    listed = [(1, 2, ""), (2, 0, ""), (2, 2, "garbage"), (3, 2, ""), (24, 2, "")]
+    rows = [f"{at(1)}|1|RUNNING|{at(0)}|None"]
+    for hour, job_id, state in listed:
+        rows.append(f"{at(hour)}|{job_id}|{state or 'RUNNING'}|{at(0) if not state else 'no time'}|None")
+    queue = "TAKEN_AT|JOBID|STATE|SUBMIT_TIME|REASON\n" + "\n".join(rows) + "\n"
+    site = built(
+        job(1, 0, None, "gres/gpu=4"),
+        job(2, 0, None, "gres/gpu=4", "n2"),
+        as_of=90 * 24,
+        inventory=INVENTORY + "c,n1,p,h100,8,2026-01-01,,\nc,n2,p,h100,8,2026-01-01,,\n",
+        slurm_node_events=f"NodeName|TimeStart|TimeEnd|State\nn2|{at(2)}|{at(3)}|DOWN\n",
+        slurm_queue=queue,
+    )
+    # The snapshot of two o'clock has a line that cannot be read: only that of three o'clock shows that job 1 is gone.
+    assert query(site, "select attempt_id, ended_at, evidence, node from core.runaway_attempts") == [
+        (f"c/1/{at(0)}", datetime(2026, 1, 1, 3), "not_in_queue", None)
+    ]
+    assert held_hours(query, site) == {"1": 12, "2": 4 * 90 * 24}
+
+
 def test_a_runaway_re_opens_no_day_as_time_goes_on(built, build, query) -> None:
     events = f"NodeName|TimeStart|TimeEnd|State\nn1|{at(2)}|{at(3)}|DOWN\n"
     site = built(job(1, 0, None, "gres/gpu=8"), as_of=72, slurm_node_events=events)
