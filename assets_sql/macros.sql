@@ -68,18 +68,25 @@ create or replace temp macro device_type(accelerator_type) as
     end;
 
 -- What a node has, as a TRES string. Where the scheduler does not account for accelerators (AccountingStorageTRES lacks
--- them), its GRES say what is there: `gpu:h100:4(S:0-1)` is `gres/gpu:h100=4`.
+-- them), or not for their types, its GRES say what is there: `gpu:h100:4(S:0-1)` is `gres/gpu:h100=4`.
 create or replace temp macro node_tres(configured_tres, gres) as
     case
-        when regexp_matches(coalesce(configured_tres, ''), 'gres/(gpu|shard|mps)(:[^=,]+)?=') then configured_tres
+        when regexp_matches(coalesce(configured_tres, ''), 'gres/(gpu|shard|mps):[^=,]+=') then configured_tres
         else nullif(concat_ws(
             ',',
-            array_to_string(list_transform(
+            case when regexp_matches(coalesce(configured_tres, ''), 'gres/(gpu|shard|mps)=') then configured_tres end,
+            nullif(array_to_string(list_transform(
                 regexp_extract_all(
-                    regexp_replace(coalesce(gres, ''), '\([^)]*\)', '', 'g'), '(?:^|,)((?:gpu|shard|mps)(?::[^:,]+)?:[0-9]{1,9})', 1
+                    regexp_replace(coalesce(gres, ''), '\([^)]*\)', '', 'g'),
+                    case
+                        when contains(coalesce(configured_tres, ''), 'gres/gpu=')
+                            then '(?:^|,)((?:gpu|shard|mps):[^:,]+:[0-9]{1,9})'
+                        else '(?:^|,)((?:gpu|shard|mps)(?::[^:,]+)?:[0-9]{1,9})'
+                    end,
+                    1
                 ),
                 lambda entry: 'gres/' || regexp_replace(entry, ':([0-9]{1,9})$', '=\1')
-            ), ',')
+            ), ','), '')
         ), '')
     end;
 

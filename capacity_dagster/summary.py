@@ -59,8 +59,8 @@ def print_summary(site: Site, console: Console) -> None:
     as_of = ", ".join(f"{cluster} {at}" for cluster, at in published.manifest["as_of"].items())
     console.print(f"\nWhere the accelerator-hours went, as of {as_of}", style="bold")
     console.print(
-        "installed = planned + down + drain + available; available = reserved + stranded + idle + allocated "
-        "(allocated while down counts as available); rate = allocated / available",
+        "installed = planned + down + drain + avail; avail = reserved + strand + idle + allocated "
+        "(allocated while down counts as available); rate = allocated / avail",
         style="dim",
     )
     console.print(
@@ -73,9 +73,9 @@ def print_summary(site: Site, console: Console) -> None:
                 "planned",
                 "down",
                 "drain",
-                "available",
+                "avail",
                 "reserved",
-                "stranded",
+                "strand",
                 "idle",
                 "allocated",
                 "rate",

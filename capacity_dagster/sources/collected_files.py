@@ -24,7 +24,10 @@ def landed(folder: Path) -> dict[tuple[str, str], list[tuple[datetime, Path]]]:
     found: dict[tuple[str, str], list[tuple[datetime, Path]]] = {}
     for file in folder.glob("*"):
         if match := FILE_NAME.fullmatch(file.name):
-            at = datetime.strptime(match["at"], STAMP).replace(tzinfo=UTC)
+            try:
+                at = datetime.strptime(match["at"], STAMP).replace(tzinfo=UTC)
+            except ValueError:  # no such day or hour: no collector gave it that name
+                continue
             found.setdefault((match["kind"], match["period"] or ""), []).append((at, file))
     return found
 

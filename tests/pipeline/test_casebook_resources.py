@@ -122,6 +122,38 @@ def test_a_runaway_ends_when_its_node_goes_down(built, query) -> None:
     assert held_hours(query, site) == {"1": 16}
 
 
+@pytest.mark.case("P06")
+def test_a_runaway_ends_at_the_first_queue_that_lacks_it(built, query) -> None:
+    """Job 1 is gone at two o'clock; job 2 survives that its node goes down, as later queues still list it."""
+    listed = [(1, 2, ""), (2, 0, ""), (2, 2, "garbage"), (3, 2, ""), (24, 2, "")]
+    rows = [f"{at(1)}|1|RUNNING|{at(0)}|None"]
+    for hour, job_id, state in listed:
+        rows.append(f"{at(hour)}|{job_id}|{state or 'RUNNING'}|{at(0) if not state else 'no time'}|None")
+    queue = "TAKEN_AT|JOBID|STATE|SUBMIT_TIME|REASON\n" + "\n".join(rows) + "\n"
+    site = built(
+        job(1, 0, None, "gres/gpu=4"),
+        job(2, 0, None, "gres/gpu=4", "n2"),
+        as_of=90 * 24,
+        inventory=INVENTORY + "c,n1,p,h100,8,2026-01-01,,\nc,n2,p,h100,8,2026-01-01,,\n",
+        slurm_node_events=f"NodeName|TimeStart|TimeEnd|State\nn2|{at(2)}|{at(3)}|DOWN\n",
+        slurm_queue=queue,
+    )
+    # The snapshot of two o'clock has a line that cannot be read: only that of three o'clock shows that job 1 is gone.
+    assert query(site, "select attempt_id, ended_at, evidence, node from core.runaway_attempts") == [
+        (f"c/1/{at(0)}", datetime(2026, 1, 1, 3), "not_in_queue", None)
+    ]
+    assert held_hours(query, site) == {"1": 12, "2": 4 * 90 * 24}
+
+
+def test_a_runaway_re_opens_no_day_as_time_goes_on(built, build, query) -> None:
+    events = f"NodeName|TimeStart|TimeEnd|State\nn1|{at(2)}|{at(3)}|DOWN\n"
+    site = built(job(1, 0, None, "gres/gpu=8"), as_of=72, slurm_node_events=events)
+    outcomes = build(site, as_of=START + timedelta(hours=73))
+    assert query(site, "select runaway_seconds from core.runaway_attempts") == [(71 * 3600,)]
+    assert query(site, "select runaway_seconds from mart.attempts") == [(71 * 3600,)]
+    assert START.date() not in outcomes["mart.attempt_hours"].days
+
+
 @pytest.mark.case("P12")
 def test_the_cause_of_a_requeue_is_inferred_from_a_node_event(built, query) -> None:
     minutes = 1 / 60
@@ -197,6 +229,36 @@ def test_slices_of_an_undeclared_profile_are_rejected_and_valued(built, query) -
         "select rows_received, rows_accepted, rows_rejected, rejected_hours from report.data_trust_daily "
         "where source = 'slurm_jobs'",
     ) == [(3, 1, 2, 4)]
+
+
+@pytest.mark.case("P26")
+@pytest.mark.parametrize("has_inventory", [True, False])
+def test_untyped_counts_are_slices_where_the_nodes_gres_say_so(built, query, has_inventory: bool) -> None:
+    """AccountingStorageTRES=gres/gpu: neither CfgTRES nor AllocTRES have types, only the node's GRES do."""
+    node = "NodeName={}\n   Gres=gpu:{}_1g.10gb:7\n   State=IDLE\n   CfgTRES=cpu=8,gres/gpu=7\n"
+    files = (
+        {"inventory": INVENTORY + "c,n1,p,h100,1,2026-01-01,,\nc,n2,p,b100,1,2026-01-01,,\n"} if has_inventory else {}
+    )
+    site = built(
+        *(job(number, 0, 1, "gres/gpu=1") for number in range(1, 8)),
+        job(8, 0, 1, "gres/gpu=1", "n2"),  # the site file gives its model no memory: its slices have no weight
+        slurm_nodes="\n".join((node.format("n1", "nvidia_h100"), node.format("n2", "b100"))),
+        **files,
+    )
+    assert sum(held_hours(query, site).values()) == pytest.approx(Decimal("1.0"), abs=Decimal("1e-15"))
+    assert query(site, "select reject_reason from core.rejected_attempts") == [("undeclared_profile",)]
+    assert query(site, "select sum(overcommit_unit_seconds) from report.fleet_efficiency_daily") == [(0,)]
+
+
+def test_an_untyped_count_on_a_node_that_is_cut_in_part_is_not_guessed(built, query) -> None:
+    gres = "gpu:nvidia_h100_1g.10gb:7,gpu:nvidia_h100:3"
+    site = built(
+        job(1, 0, 1, "gres/gpu=1"),
+        job(2, 0, 1, "gres/gpu=2,gres/gpu:nvidia_h100=1,gres/gpu:nvidia_h100_3g.40gb=1"),
+        slurm_nodes=f"NodeName=n1\n   Gres={gres}\n   State=IDLE\n   CfgTRES=cpu=8,gres/gpu=10\n",
+    )
+    assert query(site, "select attempt_id like 'c/1/%' from core.rejected_attempts") == [(True,)]
+    assert held_hours(query, site) == {"2": Decimal("1.5")}
 
 
 @pytest.mark.case("P27")

@@ -369,6 +369,11 @@ def test_what_a_killed_collection_left_is_removed_a_day_later(slurm: FakeSlurm, 
     assert names(site, ".") == [".jobs-new.psv.2.part"]
 
 
+def test_a_name_whose_time_is_none_is_no_collected_file(tmp_path: Path) -> None:
+    (tmp_path / "qos-collected-20261399T000000Z.psv").write_text("by hand\n", encoding="utf-8")
+    assert collected_files.landed(tmp_path) == {}
+
+
 def test_command_line_tells_what_was_landed(slurm: FakeSlurm, site_of_today: Site) -> None:
     site = site_of_today
     told = run("--site", str(site.path), "--days", "1")

@@ -189,3 +189,83 @@ def test_a_late_end_explains_what_slurm_counted_before_it_knew(make_site, build,
         ("gres/gpu/idle", "cluster", 6_200, 7_200 - held, held - 1_000, 0),
     ]
     assert query(site, "select sum(abs(unexplained)) from report.reconciliation_daily") == [(0,)]
+
+
+@pytest.mark.case("P06")
+def test_runaways_and_rejected_attempts_are_lines_of_the_bridge(make_site, catalogue: Catalogue, build, query) -> None:
+    """Slurm counts job 1 on after job 2 took its accelerators, and job 3, whose slices nobody declares."""
+    hours = 3_600
+    day = datetime(2026, 2, 1, tzinfo=UTC)
+    midnight = int(day.timestamp())
+    inventory = INVENTORY.replace("h100,2,", "h100,8,") + "alpha,h2,training,h100,8,2026-01-01T00:00:00Z,\n"
+
+    def job(number: int, start: int, end: int | None, tres: str, node: str) -> str:
+        begun = midnight + start * hours
+        ended, state = ("Unknown", "RUNNING") if end is None else (str(midnight + end * hours), "COMPLETED")
+        return f"alpha|{number}|{begun}|{begun}|{begun}|{ended}|{state}|lab|ann|{tres}|{node}\n"
+
+    def report(title: str, header: str, rows: list[str], day_of_month: int) -> str:
+        window = f"2026-02-{day_of_month:02}T00:00:00 - 2026-02-{day_of_month:02}T23:59:59 (86400 secs)"
+        lines = [RULE, f"{title} {window}", "Usage reported in TRES Seconds", RULE, header, *rows]
+        return "\n".join(lines) + "\n"
+
+    def reports(used: int, day_of_month: int) -> dict[str, str]:
+        """What Slurm has of a day in which attempts hold `used` of 16 accelerators' seconds."""
+        reported = 16 * 24 * hours
+        cluster_header = "Cluster|TRES Name|Allocated|Down|PLND Down|Idle|Planned|Reported"
+        cluster_row = f"alpha|gres/gpu|{used}|0|0|{reported - used}|0|{reported}"
+        account_header = "Cluster|Account|Login|Proper Name|TRES Name|Used"
+        account_rows = [f"alpha|lab|||gres/gpu|{used}", f"alpha|lab|ann|Ann|gres/gpu|{used}"]
+        return {
+            f"cluster-202602{day_of_month + 2:02}.psv": report(
+                "Cluster Utilization", cluster_header, [cluster_row], day_of_month
+            ),
+            f"accounts-202602{day_of_month + 2:02}.psv": report(
+                "Cluster/Account/User Utilization", account_header, account_rows, day_of_month
+            ),
+        }
+
+    runaway = job(1, 0, None, "gres/gpu=4", "h1")
+    rejected = job(3, 1, 2, "gres/gpu=2,gres/gpu:nvidia_h100_1g.99gb=2", "h2")
+    files = {
+        "inventory.csv": inventory,
+        "jobs-20260205.psv": JOBS + runaway + rejected,
+        **reports(4 * 24 * hours + 2 * hours, 1),
+        **reports(4 * 24 * hours, 2),
+    }
+    build(make_site(SITE, files))
+    assert query(site := make_site(SITE, files), "select count(*) from core.runaway_attempts") == [(0,)]
+
+    # What took its accelerators is known later: the days after it are restated too, though no record of theirs changed.
+    files["jobs-20260206.psv"] = JOBS + job(2, 2, 5, "gres/gpu=8", "h1")
+    for name in ("cluster-20260203.psv", "accounts-20260203.psv"):
+        del files[name]
+    files |= {
+        name.replace("20260203", "20260206"): text
+        for name, text in reports(4 * 24 * hours + 2 * hours + 8 * 3 * hours, 1).items()
+    }
+    site = make_site(SITE, files)
+    assert published(site, catalogue, build).is_dir()
+    lost = [4 * 22 * hours, 4 * 24 * hours]
+    expected = []
+    for date, runaway_seconds, rejected_seconds, held in (
+        (day.date(), lost[0], 2 * hours, (4 * 2 + 8 * 3) * hours),
+        (day.replace(day=2).date(), lost[1], 0, 0),
+    ):
+        tail = (-runaway_seconds, -rejected_seconds, 0, 0)
+        idle = (runaway_seconds, rejected_seconds, 0, 0)
+        expected += [
+            (date, "account", "gres/gpu", held, *tail),
+            (date, "cluster", "gres/gpu/allocated", held, *tail),
+            (date, "cluster", "gres/gpu/idle", 16 * 24 * hours - held, *idle),
+            (date, "user", "gres/gpu", held, *tail),
+        ]
+    assert (
+        query(
+            site,
+            "select usage_date, subject_kind, measure, ours, runaway, rejected, typed_otherwise, unexplained "
+            "from report.reconciliation_daily where measure not like '%/reported' and runaway <> 0 order by all",
+        )
+        == expected
+    )
+    assert query(site, "select sum(abs(unexplained)) from report.reconciliation_daily") == [(0,)]

@@ -22,7 +22,7 @@ select
     tres.share,
     tres.accelerators_counted as share_count,
     weights.slice_units,
-    coalesce(newest.tres = newest.configured_tres, false) as is_accounted
+    regexp_matches(coalesce(newest.configured_tres, ''), 'gres/(gpu|shard|mps)(:[^=,]+)?=') as is_accounted
 from newest
 inner join core.tres as tres on newest.tres = tres.tres
 left join site.accelerators as aliases on tres.device_type = aliases.alias

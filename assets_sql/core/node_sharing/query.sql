@@ -1,6 +1,6 @@
 -- The inventory says how a node's accelerators are shared; where it does not, the scheduler's newest snapshot does, for all
--- times. Slices that weigh more than the devices they are cut from are scaled down to them; shards and MPS shares divide
--- what the node has.
+-- times. A count of 0 declares nothing. Slices that weigh more than the devices they are cut from are scaled down to
+-- them; shards and MPS shares divide what the node has.
 with declared as (
     select
         cluster,
@@ -25,7 +25,7 @@ declared_shares as (
         trim(regexp_extract(entry, '^([^=]*)', 1)) as share,
         cast(regexp_extract(entry, '=([0-9]{1,9})$', 1) as bigint) as configured
     from declared
-    where regexp_matches(entry, '=[0-9]{1,9}$')
+    where regexp_matches(entry, '=0*[1-9][0-9]{0,8}$')
     union all
     select
         cluster,
@@ -40,6 +40,24 @@ declared_shares as (
     where trim(entry) = 'mig'
 ),
 
+node_models as (
+    select distinct
+        cluster,
+        node,
+        accelerator_model
+    from core.node_capacity
+    where installed_units > 0
+),
+
+equipped_nodes as (
+    select distinct
+        cluster,
+        node
+    from node_models
+),
+
+-- A type by which the inventory knows nothing there is of what the inventory has there. Of slices without a weight, not
+-- even the devices that they are cut from are known.
 seen as (
     select
         gres.cluster,
@@ -54,14 +72,21 @@ seen as (
     inner join core.node_capacity as capacity
         on gres.cluster = capacity.cluster
         and gres.node = capacity.node
-        and gres.accelerator_model in (capacity.accelerator_model, 'unknown')
-        and capacity.installed_units > 0
+    left join equipped_nodes as equipped
+        on capacity.cluster = equipped.cluster and capacity.node = equipped.node
+    left join node_models
+        on gres.cluster = node_models.cluster
+        and gres.node = node_models.node
+        and gres.accelerator_model = node_models.accelerator_model
     left join declared
         on capacity.cluster = declared.cluster
         and capacity.node = declared.node
         and capacity.valid_from_at < declared.valid_to_at
         and capacity.valid_to_at > declared.valid_from_at
-    where gres.share <> '' and declared.node is null
+    where gres.share <> ''
+        and declared.node is null
+        and (capacity.installed_units > 0 or (equipped.node is null and gres.share not in ('shard', 'mps')))
+        and (node_models.node is null or node_models.accelerator_model = capacity.accelerator_model)
 ),
 
 configured_shares as (
@@ -101,6 +126,7 @@ select
     accelerator_model,
     share,
     cast(case
+        when max(device_units) = 0 then null
         when share in ('shard', 'mps') then max(device_units)
         when max(configured_units) > max(device_units) then max(slice_units) * max(device_units)
         else max(slice_units)

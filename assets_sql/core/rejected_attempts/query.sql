@@ -26,9 +26,10 @@ select
     attempts.node_list,
     attempts.allocated_tres,
     attempts.started_at,
-    attempts.ended_at,
+    coalesce(attempts.ended_at, runaways.ended_at) as ended_at,
     counted.accelerators_counted * greatest(0, seconds_between(
-        attempts.started_at, least(coalesce(attempts.ended_at, clusters.as_of_at), clusters.as_of_at)
+        attempts.started_at,
+        least(coalesce(attempts.ended_at, runaways.ended_at, clusters.as_of_at), clusters.as_of_at)
     )) as accelerator_seconds_counted,
     attempts.source_file,
     attempts.source_line
@@ -43,5 +44,6 @@ inner join rejected_shapes as shapes
     and attempts.allocated_tres = shapes.allocated_tres
     and coalesce(attempts.node_list, '') = shapes.node_list
     and coalesce(epochs.epoch_at, timestamp '1900-01-01') = shapes.epoch_at
+left join core.runaway_attempts as runaways on attempts.attempt_id = runaways.attempt_id
 inner join counted on attempts.allocated_tres = counted.tres
 where attempts.started_at is not null

@@ -1,9 +1,13 @@
--- Evidence that an open attempt is over: one of its nodes went down, or the attempts that started after it need the
--- accelerators that it claims. Suspended attempts may share a node with others and are not judged.
+-- Evidence that an open attempt is over: one of its nodes went down, the attempts that started after it need the
+-- accelerators that it claims, or a snapshot of the queue lists jobs that run and it is not among them. What is older than
+-- the last snapshot that shows it is no evidence. Suspended attempts may share a node with others and are not judged.
 with candidates as (
     select
         attempts.attempt_id,
         attempts.cluster,
+        attempts.job_id,
+        attempts.job_id_shown,
+        attempts.submitted_at,
         attempts.allocated_tres,
         attempts.node_list,
         attempts.started_at,
@@ -24,6 +28,7 @@ candidate_nodes as (
     inner join core.hostlists as hostlists on candidates.node_list = hostlists.node_list
 ),
 
+-- Down, the scheduler ends what runs on a node; on one that fails (FAIL) or does not respond, jobs may run on.
 downs as (
     select
         candidate_nodes.attempt_id,
@@ -35,8 +40,63 @@ downs as (
         on candidate_nodes.cluster = events.cluster
         and candidate_nodes.node = events.node
         and events.unavailability = 'down_unplanned'
+        and regexp_matches(events.node_state, 'DOWN')
         and events.starts_at > candidate_nodes.started_at
         and events.starts_at < candidate_nodes.as_of_at
+),
+
+-- A snapshot lists what runs where some of it runs; one of which a line was rejected may have lost the attempt.
+lists as (
+    select
+        cluster,
+        load_id,
+        taken_at
+    from raw.slurm_queue
+    where state not in ('PENDING', 'REQUEUE_HOLD', 'REQUEUED', 'SPECIAL_EXIT', 'RESV_DEL_HOLD')
+    group by cluster, load_id, taken_at
+),
+
+whole_lists as (
+    select distinct
+        lists.cluster,
+        lists.taken_at
+    from lists
+    left join landing.rejected as rejected
+        on lists.load_id = rejected.load_id and coalesce(rejected.record_at, lists.taken_at) = lists.taken_at
+    where rejected.load_id is null
+),
+
+-- A resized job keeps its submission in the queue, where its records have later ones; a requeued one gets a new one.
+sightings as (
+    select
+        candidates.attempt_id,
+        max(queue.taken_at) as seen_at
+    from candidates
+    inner join raw.slurm_queue as queue
+        on candidates.cluster = queue.cluster
+        and queue.job_id_shown = coalesce(candidates.job_id_shown, candidates.job_id)
+        and queue.submitted_at <= candidates.submitted_at
+        and queue.taken_at >= candidates.started_at
+    group by candidates.attempt_id
+),
+
+-- The collector's clock may be wrong by seconds. Without the id that is shown, the task of an array is not recognised.
+absences as (
+    select
+        candidates.attempt_id,
+        cast(null as varchar) as node,
+        min(whole_lists.taken_at) as evidence_at,
+        'not_in_queue' as evidence
+    from candidates
+    left join sightings on candidates.attempt_id = sightings.attempt_id
+    inner join whole_lists
+        on candidates.cluster = whole_lists.cluster
+        and whole_lists.taken_at > greatest(
+            candidates.started_at + interval 1 minute, coalesce(sightings.seen_at, candidates.started_at)
+        )
+        and whole_lists.taken_at < candidates.as_of_at
+    where candidates.job_id_shown is not null or sightings.attempt_id is not null
+    group by candidates.attempt_id
 ),
 
 -- Who holds what on the nodes of the candidates.
@@ -83,6 +143,9 @@ claims as (
         holdings.accelerator_units
     from candidates
     inner join holdings on candidates.attempt_id = holdings.attempt_id
+    left join (select distinct attempt_id from core.suspensions) as suspended
+        on candidates.attempt_id = suspended.attempt_id
+    where suspended.attempt_id is null
 ),
 
 later as (
@@ -172,12 +235,18 @@ evidence as (
     select * from downs
     union all
     select * from reallocations
+    union all
+    select * from absences
 ),
 
 earliest as (
-    select *
+    select evidence.*
     from evidence
-    qualify row_number() over (partition by attempt_id order by evidence_at, evidence, node) = 1
+    left join sightings on evidence.attempt_id = sightings.attempt_id
+    where sightings.seen_at is null or evidence.evidence_at > sightings.seen_at
+    qualify row_number() over (
+        partition by evidence.attempt_id order by evidence.evidence_at, evidence.evidence, evidence.node
+    ) = 1
 )
 
 select

@@ -1,6 +1,7 @@
 -- Slices, shards and MPS shares are split evenly over those nodes of an allocation that have them, the remainder going to
 -- the first by name, and weigh what the node's configuration makes of them. On a node in MIG mode an untyped count is of the
--- node's one profile; with several profiles, or none declared, it is rejected: a slice is not a device.
+-- node's one profile; with several profiles, none declared, or whole devices beside the slices, it is rejected: a slice is
+-- not a device.
 with shape_nodes as (
     select
         shapes.*,
@@ -37,18 +38,35 @@ sharing_at as (
         and shape_nodes.epoch_at < sharing.valid_to_at
 ),
 
+partly_cut_nodes as (
+    select distinct
+        cluster,
+        node
+    from core.node_gres
+    where gres_name = 'gpu' and share = '' and accelerator_type <> ''
+),
+
 -- What a node in MIG mode is cut into, where that is one profile.
 mig_nodes as (
     select
-        cluster,
-        allocated_tres,
-        node_list,
-        epoch_at,
-        node,
-        case when count(*) = 1 and min(share) <> 'mig' then min(share) end as only_share
+        sharing_at.cluster,
+        sharing_at.allocated_tres,
+        sharing_at.node_list,
+        sharing_at.epoch_at,
+        sharing_at.node,
+        case
+            when count(*) = 1 and count(partly_cut.node) = 0 and min(sharing_at.share) <> 'mig' then min(sharing_at.share)
+        end as only_share
     from sharing_at
-    where share not in ('shard', 'mps')
-    group by cluster, allocated_tres, node_list, epoch_at, node
+    left join partly_cut_nodes as partly_cut
+        on sharing_at.cluster = partly_cut.cluster and sharing_at.node = partly_cut.node
+    where sharing_at.share not in ('shard', 'mps')
+    group by
+        sharing_at.cluster,
+        sharing_at.allocated_tres,
+        sharing_at.node_list,
+        sharing_at.epoch_at,
+        sharing_at.node
 ),
 
 demands as (

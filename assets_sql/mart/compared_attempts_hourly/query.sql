@@ -1,6 +1,7 @@
 -- Slurm counts every attempt that was eligible before an hour's end, from its recorded start, with its AllocTRES; but jobs
--- of a reservation that does not ignore jobs are replaced by the reservation. Each way in which that is not the truth is
--- a column.
+-- of a reservation that does not ignore jobs are replaced by the reservation. It counts a runaway on after the evidence that
+-- it is over, and attempts that are rejected here, because nobody declares what their shares are worth. Each way in which
+-- that is not the truth is a column.
 with compared as (
     select compared_hours.*
     from core.compared_hours as compared_hours
@@ -25,8 +26,12 @@ spans as (
         attempts.eligible_at,
         attempts.started_at,
         greatest(attempts.recorded_start_at, bounds.first_at) as starts_at,
-        least(coalesce(attempts.ended_at, bounds.last_at), bounds.last_at) as ends_at
+        least(coalesce(attempts.ended_at, bounds.last_at), bounds.last_at) as ends_at,
+        coalesce(known.ended_at, bounds.last_at) as true_end_at,
+        rejected.attempt_id is not null as is_rejected
     from core.attempts as attempts
+    left join mart.attempts as known on attempts.attempt_id = known.attempt_id
+    left join core.rejected_attempts as rejected on attempts.attempt_id = rejected.attempt_id
     inner join bounds
         on attempts.cluster = bounds.cluster
         and attempts.recorded_start_at < bounds.last_at
@@ -66,7 +71,9 @@ held as (
         coalesce(span_hours.eligible_at < compared.hour_at + interval 1 hour, true) as is_counted,
         greatest(span_hours.starts_at, compared.starts_at) as recorded_from_at,
         greatest(span_hours.started_at, span_hours.starts_at, compared.starts_at) as held_from_at,
-        least(span_hours.ends_at, compared.ends_at) as held_to_at
+        least(span_hours.true_end_at, span_hours.ends_at, compared.ends_at) as held_to_at,
+        least(span_hours.ends_at, compared.ends_at) as recorded_to_at,
+        span_hours.is_rejected
     from span_hours
     inner join counts on span_hours.allocated_tres = counts.tres
     inner join compared
@@ -80,8 +87,11 @@ held as (
 held_seconds as (
     select
         *,
-        greatest(0, seconds_between(held_from_at, held_to_at)) as true_seconds,
-        greatest(0, seconds_between(recorded_from_at, held_to_at)) as recorded_seconds
+        case when is_rejected then 0 else greatest(0, seconds_between(held_from_at, held_to_at)) end as true_seconds,
+        case when is_rejected then 0
+            else greatest(0, seconds_between(greatest(recorded_from_at, held_to_at), recorded_to_at))
+        end as runaway_seconds,
+        greatest(0, seconds_between(recorded_from_at, recorded_to_at)) as recorded_seconds
     from held
 ),
 
@@ -115,7 +125,7 @@ kept as (
         held.attempt_id,
         held.recorded_from_at,
         cast(sum(greatest(0, seconds_between(
-            greatest(held.recorded_from_at, reservations.starts_at), least(held.held_to_at, reservations.ends_at)
+            greatest(held.recorded_from_at, reservations.starts_at), least(held.recorded_to_at, reservations.ends_at)
         ))) as bigint) as kept_seconds
     from held
     inner join reservations
@@ -132,8 +142,15 @@ select
     held.resource,
     cast(sum(held.resource_count * held.true_seconds) as bigint) as resource_seconds,
     coalesce(cast(sum(
-        case when held.is_counted then held.resource_count * (held.recorded_seconds - held.true_seconds) end
+        case when held.is_counted and not held.is_rejected
+            then held.resource_count * (held.recorded_seconds - held.true_seconds - held.runaway_seconds) end
     ) as bigint), 0) as resize_overlap_seconds,
+    coalesce(cast(sum(
+        case when held.is_counted then held.resource_count * held.runaway_seconds end
+    ) as bigint), 0) as runaway_seconds_counted,
+    coalesce(cast(sum(
+        case when held.is_counted and held.is_rejected then held.resource_count * held.recorded_seconds end
+    ) as bigint), 0) as rejected_seconds_counted,
     coalesce(cast(sum(
         case when not held.is_counted then held.resource_count * held.true_seconds end
     ) as bigint), 0) as eligible_later_seconds,

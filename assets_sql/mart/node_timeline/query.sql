@@ -210,7 +210,7 @@ intervals as (
         -loads.cpus_on_node,
         0
     from core.suspensions as suspensions
-    inner join loads on suspensions.attempt_id = loads.attempt_id
+    inner join loads on suspensions.attempt_id = loads.attempt_id and suspensions.starts_at < loads.ended_at
     inner join sized_models as models on loads.cluster = models.cluster and loads.node = models.node
     union all
     select

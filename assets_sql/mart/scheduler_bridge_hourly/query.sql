@@ -416,6 +416,12 @@ lines as (
         resize_overlap_seconds * 84000 as unit_seconds
     from attempt_sums
     union all
+    select usage_date, hour_at, cluster, resource, 'runaway', 'idle', 'allocated', runaway_seconds_counted * 84000
+    from attempt_sums
+    union all
+    select usage_date, hour_at, cluster, resource, 'rejected', 'idle', 'allocated', rejected_seconds_counted * 84000
+    from attempt_sums
+    union all
     select usage_date, hour_at, cluster, resource, 'eligible_later', 'allocated', 'idle',
         eligible_later_seconds * 84000
     from attempt_sums

@@ -1,6 +1,7 @@
 -- Ours and Slurm's own totals (`sreport`) for the same window, and a bridge between them, line by line.
 -- By account and user: what was held. Slurm sums AllocTRES over every record with a Start, in the hours before whose end
--- it was eligible; after a resize it counts from the original start again, where the truth begins at the resize.
+-- it was eligible; after a resize it counts from the original start again, where the truth begins at the resize, and a
+-- runaway it counts on after the evidence that it is over. Attempts that are rejected here count there.
 -- By cluster: what the ledger says became of what is installed, category by category.
 with usage as (
     select *
@@ -47,7 +48,9 @@ spans as (
         attempts.eligible_at,
         attempts.recorded_start_at,
         attempts.started_at,
-        least(coalesce(attempts.ended_at, clusters.as_of_at), clusters.as_of_at) as ended_at,
+        least(coalesce(attempts.ended_at, runaways.ended_at, clusters.as_of_at), clusters.as_of_at) as ended_at,
+        least(coalesce(attempts.ended_at, clusters.as_of_at), clusters.as_of_at) as recorded_end_at,
+        rejected.attempt_id is not null as is_rejected,
         late.known_at,
         greatest(attempts.recorded_start_at, bounds.first_at) as starts_at,
         -- The scheduler counts on after an end that it learned late.
@@ -59,6 +62,8 @@ spans as (
     inner join bounds on attempts.cluster = bounds.cluster and attempts.recorded_start_at < bounds.last_at
     inner join core.clusters as clusters on attempts.cluster = clusters.cluster
     left join core.late_ends as late on attempts.attempt_id = late.attempt_id
+    left join core.runaway_attempts as runaways on attempts.attempt_id = runaways.attempt_id
+    left join core.rejected_attempts as rejected on attempts.attempt_id = rejected.attempt_id
     where attempts.started_at is not null
 ),
 
@@ -86,6 +91,8 @@ parts as (
         spans.recorded_start_at,
         spans.started_at,
         spans.ended_at,
+        spans.recorded_end_at,
+        spans.is_rejected,
         coalesce(date_trunc('hour', spans.eligible_at), spans.recorded_start_at) as from_at,
         coalesce(spans.known_at > windows.collected_at, false) as is_late
     from span_days as spans
@@ -105,6 +112,12 @@ part_seconds as (
         greatest(0, seconds_between(
             greatest(recorded_start_at, part_start_at, from_at), least(started_at, ended_at, part_end_at)
         )) as resize_overlap_seconds,
+        greatest(0, seconds_between(
+            greatest(ended_at, part_start_at, from_at), least(recorded_end_at, part_end_at)
+        )) as runaway_seconds,
+        greatest(0, seconds_between(
+            greatest(recorded_start_at, part_start_at, from_at), least(recorded_end_at, part_end_at)
+        )) as recorded_seconds,
         case when is_late then greatest(0, seconds_between(
             greatest(ended_at, part_start_at, from_at), part_end_at
         )) else 0 end as late_seconds
@@ -129,10 +142,16 @@ held as (
         parts.account,
         parts.user_name,
         counts.resource,
-        cast(sum(counts.resource_count * parts.held_seconds) as bigint) as ours,
-        cast(sum(counts.resource_count * parts.resize_overlap_seconds) as bigint) as resize_overlap,
-        cast(sum(counts.resource_count * parts.eligible_later_seconds) as bigint) as eligible_later,
-        cast(sum(counts.resource_count * parts.late_seconds) as bigint) as late_ends
+        cast(sum(counts.resource_count * case when is_rejected then 0 else held_seconds end) as bigint) as ours,
+        cast(sum(
+            counts.resource_count * case when is_rejected then 0 else resize_overlap_seconds end
+        ) as bigint) as resize_overlap,
+        cast(sum(
+            counts.resource_count * case when is_rejected then 0 else eligible_later_seconds end
+        ) as bigint) as eligible_later,
+        cast(sum(counts.resource_count * parts.late_seconds) as bigint) as late_ends,
+        cast(sum(counts.resource_count * case when is_rejected then 0 else runaway_seconds end) as bigint) as runaway,
+        cast(sum(counts.resource_count * case when is_rejected then recorded_seconds else 0 end) as bigint) as rejected
     from part_seconds as parts
     inner join counts on parts.allocated_tres = counts.tres
     group by
@@ -187,7 +206,9 @@ subjects as (
         ours,
         resize_overlap,
         eligible_later,
-        late_ends
+        late_ends,
+        runaway,
+        rejected
     from held
     union all
     select
@@ -201,7 +222,9 @@ subjects as (
         ours,
         resize_overlap,
         eligible_later,
-        late_ends
+        late_ends,
+        runaway,
+        rejected
     from held
     where user_name <> ''
     union all
@@ -216,7 +239,9 @@ subjects as (
         held.ours,
         held.resize_overlap,
         held.eligible_later,
-        held.late_ends
+        held.late_ends,
+        held.runaway,
+        held.rejected
     from held
     inner join ancestors
         on held.cluster = ancestors.cluster
@@ -378,9 +403,13 @@ lines as (
             when 'resize_overlap' then -subjects.resize_overlap
             when 'eligible_later' then subjects.eligible_later
             when 'late_ends' then -subjects.late_ends
+            when 'runaway' then -subjects.runaway
+            when 'rejected' then -subjects.rejected
         end
     from subjects
-    cross join (values ('resize_overlap'), ('eligible_later'), ('late_ends')) as names (line)
+    cross join (
+        values ('resize_overlap'), ('eligible_later'), ('late_ends'), ('runaway'), ('rejected')
+    ) as names (line)
 ),
 
 bridges as (
@@ -396,6 +425,8 @@ bridges as (
         cast(sum(case when line = 'resize_overlap' then line_seconds else 0 end) as bigint) as resize_overlap,
         cast(sum(case when line = 'eligible_later' then line_seconds else 0 end) as bigint) as eligible_later,
         cast(sum(case when line = 'late_ends' then line_seconds else 0 end) as bigint) as late_ends,
+        cast(sum(case when line = 'runaway' then line_seconds else 0 end) as bigint) as runaway,
+        cast(sum(case when line = 'rejected' then line_seconds else 0 end) as bigint) as rejected,
         cast(sum(case when line = 'reservation_replaced' then line_seconds else 0 end) as bigint) as reservation_replaced,
         cast(sum(case when line = 'reservation_charged' then line_seconds else 0 end) as bigint) as reservation_charged,
         cast(sum(case when line = 'node_overcommit' then line_seconds else 0 end) as bigint) as node_overcommit,
@@ -467,6 +498,8 @@ select
     coalesce(bridges.resize_overlap, 0) as resize_overlap,
     coalesce(bridges.eligible_later, 0) as eligible_later,
     coalesce(bridges.late_ends, 0) as late_ends,
+    coalesce(bridges.runaway, 0) as runaway,
+    coalesce(bridges.rejected, 0) as rejected,
     coalesce(bridges.reservation_replaced, 0) as reservation_replaced,
     coalesce(bridges.reservation_charged, 0) as reservation_charged,
     coalesce(bridges.node_overcommit, 0) as node_overcommit,
@@ -491,6 +524,8 @@ select
         bridge_line('resize overlap', bridges.resize_overlap),
         bridge_line('eligible later', bridges.eligible_later),
         bridge_line('late ends', bridges.late_ends),
+        bridge_line('runaway', bridges.runaway),
+        bridge_line('rejected', bridges.rejected),
         bridge_line('reservation replaced', bridges.reservation_replaced),
         bridge_line('reservation charged', bridges.reservation_charged),
         bridge_line('node overcommit', bridges.node_overcommit),
