@@ -282,6 +282,16 @@ def test_what_a_node_is_divided_into_may_come_from_its_snapshot(built, query) ->
     assert held_hours(query, site) == {"1": Decimal("0.25")}
 
 
+@pytest.mark.case("P28")
+@pytest.mark.parametrize("tres", ["gres/gpu=1", "gres/gpu:h100=1,gres/gpu=1"])
+def test_replicas_of_a_device_are_parts_of_it(built, query, tres: str) -> None:
+    site = built(
+        *(job(number, 0, 1, tres) for number in range(1, 5)),
+        inventory=INVENTORY + "c,n1,p,h100,1,2026-01-01,,replicas=4\n",
+    )
+    assert sum(held_hours(query, site).values()) == Decimal("1.0")
+
+
 @pytest.mark.case("P29")
 def test_accelerators_that_the_scheduler_does_not_account_for_are_an_error(make_site, build) -> None:
     node = "NodeName=n1\n   Gres=gpu:h100:8\n   State=IDLE\n   CfgTRES=cpu=8,mem=512G\n"

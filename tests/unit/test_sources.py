@@ -1005,7 +1005,7 @@ def test_a_snapshot_without_a_time_is_refused(read) -> None:
 # How accelerators are shared, suspensions and qualities of service.
 
 
-@pytest.mark.parametrize("sharing", ["mig", "1g.10gb=7", "4g.71gb=1, 2G.35GB=1", "shard=16", "shard=16,mps=400"])
+@pytest.mark.parametrize("sharing", ["mig", "1g.10gb=7", "4g.71gb=1, 2G.35GB=1", "shard=16", "shard=16,mps=400", "replicas=4"])
 def test_an_inventory_may_say_how_accelerators_are_shared(read, sharing: str) -> None:
     header = "cluster,node,pool,model,count,in_service,retired,sharing"
     text = f'{header}\nalpha,m1,p,h100,1,2026-01-01T00:00:00Z,,"{sharing}"\n'
@@ -1013,7 +1013,7 @@ def test_an_inventory_may_say_how_accelerators_are_shared(read, sharing: str) ->
     assert record["sharing"] == sharing.replace(" ", "").lower()
 
 
-@pytest.mark.parametrize("sharing", ["half", "1g.10gb", "1g.10gb=seven", "shard=16;mps=4", "shard=-1"])
+@pytest.mark.parametrize("sharing", ["half", "1g.10gb", "1g.10gb=seven", "shard=16;mps=4", "shard=-1", "replicas=0"])
 def test_sharing_that_cannot_be_understood_is_rejected(read, sharing: str) -> None:
     text = (
         f"cluster,node,pool,model,count,in_service,retired,sharing\nalpha,m1,p,h100,1,2026-01-01T00:00:00Z,,{sharing}\n"

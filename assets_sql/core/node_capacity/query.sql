@@ -45,6 +45,14 @@ sizes as (
         max(memory_mib) as memory_mib
     from core.node_snapshots
     group by cluster, node
+),
+
+cut_nodes as (
+    select distinct
+        cluster,
+        node
+    from core.node_gres
+    where share <> ''
 )
 
 select
@@ -55,10 +63,12 @@ select
     coalesce(cast(sum(inventory.installed_accelerators) as bigint), 0) * 84000 as installed_units,
     max(sizes.node_cpus) as node_cpus,
     max(sizes.memory_mib) as memory_mib,
+    count(inventory.sharing) + count(cut_nodes.node) > 0 as is_shared,
     periods.valid_from_at,
     periods.valid_to_at
 from periods
 left join sizes on periods.cluster = sizes.cluster and periods.node = sizes.node
+left join cut_nodes on periods.cluster = cut_nodes.cluster and periods.node = cut_nodes.node
 left join core.inventory as inventory
     on periods.cluster = inventory.cluster
     and periods.node = inventory.node

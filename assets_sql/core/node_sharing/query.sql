@@ -1,6 +1,6 @@
 -- The inventory says how a node's accelerators are shared; where it does not, the scheduler's newest snapshot does, for all
 -- times. A count of 0 declares nothing. Slices that weigh more than the devices they are cut from are scaled down to
--- them; shards and MPS shares divide what the node has.
+-- them; shards and MPS shares divide what the node has, and replicas each of its devices.
 with declared as (
     select
         cluster,
@@ -23,7 +23,8 @@ declared_shares as (
         valid_from_at,
         valid_to_at,
         trim(regexp_extract(entry, '^([^=]*)', 1)) as share,
-        cast(regexp_extract(entry, '=([0-9]{1,9})$', 1) as bigint) as configured
+        cast(regexp_extract(entry, '=([0-9]{1,9})$', 1) as bigint)
+        * case when trim(entry) like 'replicas=%' then device_units // 84000 else 1 end as configured
     from declared
     where regexp_matches(entry, '=0*[1-9][0-9]{0,8}$')
     union all
@@ -127,12 +128,12 @@ select
     share,
     cast(case
         when max(device_units) = 0 then null
-        when share in ('shard', 'mps') then max(device_units)
+        when share in ('shard', 'mps', 'replicas') then max(device_units)
         when max(configured_units) > max(device_units) then max(slice_units) * max(device_units)
         else max(slice_units)
     end as bigint) as share_units,
     cast(case
-        when share in ('shard', 'mps') then sum(configured)
+        when share in ('shard', 'mps', 'replicas') then sum(configured)
         when max(slice_units) is null then null
         when max(configured_units) > max(device_units) then max(configured_units)
         else 1

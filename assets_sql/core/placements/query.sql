@@ -5,12 +5,23 @@
 -- be weighed is not placed at all.
 with shapes as (
     select
-        shapes.*,
-        coalesce(bool_or(shares.share = ''), false) as untyped_is_shares
+        shapes.*
     from core.allocation_shapes as shapes
     left join core.share_placements as shares using (cluster, allocated_tres, node_list, epoch_at)
     group by shapes.cluster, shapes.allocated_tres, shapes.node_list, shapes.epoch_at
     having count(shares.reject_reason) = 0
+),
+
+-- Counts of whole devices that are shares on these nodes.
+counted_shares as (
+    select distinct
+        cluster,
+        allocated_tres,
+        node_list,
+        epoch_at,
+        accelerator_type
+    from core.share_placements
+    where share = ''
 ),
 
 demand as (
@@ -23,10 +34,15 @@ demand as (
         cast(sum(tres.accelerators_counted) as bigint) as demanded
     from shapes
     inner join core.tres as tres
-        on shapes.allocated_tres = tres.tres
-        and tres.share = ''
-        and not (tres.accelerator_type = '' and shapes.untyped_is_shares)
+        on shapes.allocated_tres = tres.tres and tres.share = ''
+    left join counted_shares
+        on shapes.cluster = counted_shares.cluster
+        and shapes.allocated_tres = counted_shares.allocated_tres
+        and shapes.node_list = counted_shares.node_list
+        and shapes.epoch_at = counted_shares.epoch_at
+        and tres.accelerator_type = counted_shares.accelerator_type
     left join site.accelerators as aliases on tres.accelerator_type = aliases.alias
+    where counted_shares.cluster is null
     group by
         shapes.cluster,
         shapes.allocated_tres,

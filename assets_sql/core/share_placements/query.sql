@@ -46,7 +46,7 @@ partly_cut_nodes as (
     where gres_name = 'gpu' and share = '' and accelerator_type <> ''
 ),
 
--- What a node in MIG mode is cut into, where that is one profile.
+-- What a node in MIG mode is cut into, where that is one profile; of time-slicing, whatever is counted is a replica.
 mig_nodes as (
     select
         sharing_at.cluster,
@@ -55,6 +55,7 @@ mig_nodes as (
         sharing_at.epoch_at,
         sharing_at.node,
         case
+            when count(*) = 1 and min(sharing_at.share) = 'replicas' then 'replicas'
             when count(*) = 1 and count(partly_cut.node) = 0 and min(sharing_at.share) <> 'mig' then min(sharing_at.share)
         end as only_share
     from sharing_at
@@ -92,7 +93,7 @@ demands as (
     from core.allocation_shapes as shapes
     inner join core.tres as tres on shapes.allocated_tres = tres.tres
     inner join mig_nodes using (cluster, allocated_tres, node_list, epoch_at)
-    where tres.share = '' and tres.accelerator_type = ''
+    where tres.share = '' and (tres.accelerator_type = '' or mig_nodes.only_share = 'replicas')
 ),
 
 -- Every model on which a node could hold the share, with what it is worth there.

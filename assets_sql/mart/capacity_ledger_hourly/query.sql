@@ -18,6 +18,7 @@ pieces as (
         timeline.availability,
         greatest(0, timeline.installed_units - timeline.held_units) as free_units,
         least(timeline.reserved_units, timeline.installed_units - timeline.held_units) as reserved_units,
+        timeline.is_shared,
         timeline.free_cpus,
         timeline.free_memory_mib,
         seconds_between(
@@ -33,11 +34,13 @@ pieces as (
 ),
 
 -- What is free and could be used, and whether some shape of the demand fits there; with no demand, nothing is stranded.
+-- Where devices are shared, requests count parts of them, so that any free part may do.
 usable as (
     select distinct
         usage_date,
         cluster,
         free_units - reserved_units as usable_units,
+        is_shared,
         free_cpus,
         free_memory_mib
     from pieces
@@ -49,17 +52,18 @@ judged as (
         usable.usage_date,
         usable.cluster,
         usable.usable_units,
+        usable.is_shared,
         usable.free_cpus,
         usable.free_memory_mib,
         not coalesce(bool_or(
-            usable.usable_units >= shapes.needed_units
+            (usable.is_shared or usable.usable_units >= shapes.needed_units)
             and (usable.free_cpus is null or usable.free_cpus >= shapes.needed_cpus)
             and (usable.free_memory_mib is null or usable.free_memory_mib >= shapes.needed_memory_mib)
         ), true) as is_stranded
     from usable
     left join core.demand_shapes as shapes
         on usable.usage_date = shapes.usage_date and usable.cluster = shapes.cluster
-    group by usable.usage_date, usable.cluster, usable.usable_units, usable.free_cpus, usable.free_memory_mib
+    group by usable.usage_date, usable.cluster, usable.usable_units, usable.is_shared, usable.free_cpus, usable.free_memory_mib
 ),
 
 free as (
@@ -88,6 +92,7 @@ free as (
         on pieces.usage_date = judged.usage_date
         and pieces.cluster = judged.cluster
         and pieces.free_units - pieces.reserved_units = judged.usable_units
+        and pieces.is_shared = judged.is_shared
         and pieces.free_cpus is not distinct from judged.free_cpus
         and pieces.free_memory_mib is not distinct from judged.free_memory_mib
     where pieces.availability = 'available'

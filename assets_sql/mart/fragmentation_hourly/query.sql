@@ -15,6 +15,7 @@ free as (
         timeline.accelerator_model,
         timeline.installed_units - timeline.held_units
         - least(timeline.reserved_units, timeline.installed_units - timeline.held_units) as usable_units,
+        timeline.is_shared,
         timeline.free_cpus,
         timeline.free_memory_mib,
         cast(sum(seconds_between(
@@ -35,6 +36,7 @@ free as (
         timeline.accelerator_model,
         timeline.installed_units - timeline.held_units
         - least(timeline.reserved_units, timeline.installed_units - timeline.held_units),
+        timeline.is_shared,
         timeline.free_cpus,
         timeline.free_memory_mib
 ),
@@ -44,6 +46,7 @@ situations as (
         usage_date,
         cluster,
         usable_units,
+        is_shared,
         free_cpus,
         free_memory_mib
     from free
@@ -55,6 +58,7 @@ hosted as (
         situations.usage_date,
         situations.cluster,
         situations.usable_units,
+        situations.is_shared,
         situations.free_cpus,
         situations.free_memory_mib,
         shapes.needed_units
@@ -62,7 +66,7 @@ hosted as (
     inner join core.demand_shapes as shapes
         on situations.usage_date = shapes.usage_date
         and situations.cluster = shapes.cluster
-        and situations.usable_units >= shapes.needed_units
+        and (situations.is_shared or situations.usable_units >= shapes.needed_units)
         and (situations.free_cpus is null or situations.free_cpus >= shapes.needed_cpus)
         and (situations.free_memory_mib is null or situations.free_memory_mib >= shapes.needed_memory_mib)
 ),
@@ -72,6 +76,7 @@ judged as (
         situations.usage_date,
         situations.cluster,
         situations.usable_units,
+        situations.is_shared,
         situations.free_cpus,
         situations.free_memory_mib,
         cast(sum(case when hosted.needed_units is null then sizes.size_requests else 0 end) as bigint) as unhosted_requests,
@@ -83,6 +88,7 @@ judged as (
         on situations.usage_date = hosted.usage_date
         and situations.cluster = hosted.cluster
         and situations.usable_units = hosted.usable_units
+        and situations.is_shared = hosted.is_shared
         and situations.free_cpus is not distinct from hosted.free_cpus
         and situations.free_memory_mib is not distinct from hosted.free_memory_mib
         and sizes.needed_units = hosted.needed_units
@@ -90,6 +96,7 @@ judged as (
         situations.usage_date,
         situations.cluster,
         situations.usable_units,
+        situations.is_shared,
         situations.free_cpus,
         situations.free_memory_mib
 ),
@@ -112,6 +119,7 @@ summed as (
         on free.usage_date = judged.usage_date
         and free.cluster = judged.cluster
         and free.usable_units = judged.usable_units
+        and free.is_shared = judged.is_shared
         and free.free_cpus is not distinct from judged.free_cpus
         and free.free_memory_mib is not distinct from judged.free_memory_mib
     group by free.usage_date, free.hour_at, free.cluster, free.pool, free.accelerator_model

@@ -398,6 +398,7 @@ select
         when segments.whole_reservations > 0 then segments.installed_units
         else greatest(0, segments.reserved_units)
     end as reserved_units,
+    coalesce(capacity.is_shared, false) as is_shared,
     case when capacity.node_cpus is not null then greatest(0, capacity.node_cpus - segments.held_cpus) end as free_cpus,
     case when capacity.memory_mib is not null then greatest(0, capacity.memory_mib - segments.held_memory_mib) end
         as free_memory_mib
