@@ -24,7 +24,9 @@ select
     coalesce(tres_memory_mib(attempts.allocated_tres), 0) // greatest(coalesce(attempts.nodes, 1), 1)
         as memory_mib_on_node,
     attempts.started_at,
-    attempts.ended_at
+    coalesce(attempts.ended_at, runaways.ended_at) as ended_at
 from core.attempts as attempts
 inner join lists on attempts.cluster = lists.cluster and attempts.node_list = lists.node_list
-where attempts.started_at is not null and not attempts.holds_accelerators
+left join core.runaway_attempts as runaways on attempts.attempt_id = runaways.attempt_id
+left join core.rejected_attempts as rejected on attempts.attempt_id = rejected.attempt_id
+where attempts.started_at is not null and (not attempts.holds_accelerators or rejected.attempt_id is not null)

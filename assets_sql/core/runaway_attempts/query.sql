@@ -50,20 +50,23 @@ lists as (
     select
         cluster,
         load_id,
-        taken_at
+        taken_at,
+        count(*) as listed_jobs
     from raw.slurm_queue
     where state not in ('PENDING', 'REQUEUE_HOLD', 'REQUEUED', 'SPECIAL_EXIT', 'RESV_DEL_HOLD')
     group by cluster, load_id, taken_at
 ),
 
 whole_lists as (
-    select distinct
+    select
         lists.cluster,
-        lists.taken_at
+        lists.taken_at,
+        max(lists.listed_jobs) as listed_jobs
     from lists
     left join landing.rejected as rejected
         on lists.load_id = rejected.load_id and coalesce(rejected.record_at, lists.taken_at) = lists.taken_at
     where rejected.load_id is null
+    group by lists.cluster, lists.taken_at
 ),
 
 -- A resized job keeps its submission in the queue, where its records have later ones; a requeued one gets a new one.
@@ -81,12 +84,12 @@ sightings as (
 ),
 
 -- The collector's clock may be wrong by seconds. Without the id that is shown, the task of an array is not recognised.
-absences as (
+missed as (
     select
         candidates.attempt_id,
-        cast(null as varchar) as node,
-        min(whole_lists.taken_at) as evidence_at,
-        'not_in_queue' as evidence
+        whole_lists.taken_at,
+        whole_lists.listed_jobs,
+        count(*) over (partition by whole_lists.cluster, whole_lists.taken_at) as missed_attempts
     from candidates
     left join sightings on candidates.attempt_id = sightings.attempt_id
     inner join whole_lists
@@ -96,7 +99,18 @@ absences as (
         )
         and whole_lists.taken_at < candidates.as_of_at
     where candidates.job_id_shown is not null or sightings.attempt_id is not null
-    group by candidates.attempt_id
+),
+
+-- A snapshot that lacks more than it lists was not shown all (PrivateData, one partition): it contradicts nobody.
+absences as (
+    select
+        attempt_id,
+        cast(null as varchar) as node,
+        min(taken_at) as evidence_at,
+        'not_in_queue' as evidence
+    from missed
+    where missed_attempts <= listed_jobs
+    group by attempt_id
 ),
 
 -- Who holds what on the nodes of the candidates.

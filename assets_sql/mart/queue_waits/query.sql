@@ -4,7 +4,8 @@ with submitted as (
     select
         cast(timezone(settings.reporting_time_zone, timezone('UTC', attempts.submitted_at)) as date) as usage_date,
         attempts.*,
-        cast(round(coalesce(attempts.accelerators_requested, attempts.accelerators) * 84000) as bigint)
+        -- Of shares that only a node can weigh, what is not known is not nothing.
+        cast(round(coalesce(attempts.accelerators_requested, nullif(attempts.accelerators, 0)) * 84000) as bigint)
         * attempts.array_tasks as requested_units,
         waiting.attempt_id is null and attempts.started_at is not null as has_started,
         coalesce(waiting.waits_until_at, attempts.started_at, attempts.ended_at) as waits_until_at
