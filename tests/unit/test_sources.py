@@ -467,6 +467,8 @@ def test_shares_of_accelerators_are_read_as_they_are(read, tres: str) -> None:
         ({"AllocTRES": "cpu=4,gres/gpu=two"}, "unreadable_accelerators", None),
         ({"AllocTRES": "cpu=4,gres/gpu=-2"}, "unreadable_accelerators", None),
         ({"AllocTRES": "cpu=4,gres/shard=all"}, "unreadable_accelerators", None),
+        ({"AllocTRES": "gres/gpu=8193", "NNodes": "2"}, "implausible_accelerators", 8193 * 3600),
+        ({"NodeList": "h[1,5-9999999]"}, "implausible_node_list", 7200),
     ],
 )
 def test_a_record_that_cannot_be_understood_is_kept_with_its_reason_and_worth(
@@ -1005,7 +1007,9 @@ def test_a_snapshot_without_a_time_is_refused(read) -> None:
 # How accelerators are shared, suspensions and qualities of service.
 
 
-@pytest.mark.parametrize("sharing", ["mig", "1g.10gb=7", "4g.71gb=1, 2G.35GB=1", "shard=16", "shard=16,mps=400", "replicas=4"])
+@pytest.mark.parametrize(
+    "sharing", ["mig", "1g.10gb=7", "4g.71gb=1, 2G.35GB=1", "shard=16", "shard=16,mps=400", "replicas=4"]
+)
 def test_an_inventory_may_say_how_accelerators_are_shared(read, sharing: str) -> None:
     header = "cluster,node,pool,model,count,in_service,retired,sharing"
     text = f'{header}\nalpha,m1,p,h100,1,2026-01-01T00:00:00Z,,"{sharing}"\n'

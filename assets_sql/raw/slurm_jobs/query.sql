@@ -142,6 +142,12 @@ judged as (
             when not is_step and started_at is not null and regexp_matches(
                 coalesce(allocated_tres, ''), 'gres/(gpu|shard|mps)(:[^=,]+)?=([^0-9]|[0-9]+[^0-9,]|$|,)'
             ) then 'unreadable_accelerators'
+            -- No node has thousands of devices, and no cluster millions of nodes: such a count would overflow every sum.
+            when not is_step and started_at is not null and coalesce(list_max(list_transform(
+                regexp_extract_all(coalesce(allocated_tres, ''), 'gres/gpu(?::[^=,]+)?=([0-9]{1,9})', 1),
+                lambda accelerators: cast(accelerators as bigint)
+            )), 0) > 4096 * greatest(coalesce(nodes, 1), 1) then 'implausible_accelerators'
+            when not is_step and regexp_matches(coalesce(node_list, ''), '\[[^\]]*[0-9]{7}') then 'implausible_node_list'
         end as reject_reason
     from timed
 )
