@@ -313,6 +313,12 @@ def test_accelerators_that_are_not_consumed_are_flagged(built, query) -> None:
     ]
 
 
+@pytest.mark.case("P32")
+def test_units_of_memory_are_binary(built, query) -> None:
+    site = built(job(1, 0, 1, "cpu=1,gres/gpu=1,mem=64G"), job(2, 0, 1, "cpu=1,mem=65536M"), job(3, 0, 1, "cpu=1"))
+    assert query(site, "select memory_mib from mart.attempts order by job_id") == [(65_536,), (65_536,), (None,)]
+
+
 def test_a_slice_and_a_whole_device_share_a_node(built, query) -> None:
     site = built(
         job(1, 0, 1, "gres/gpu:nvidia_h100=1,gres/gpu:nvidia_h100_3g.40gb=1,gres/gpu=2"),

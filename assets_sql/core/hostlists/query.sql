@@ -1,6 +1,6 @@
--- Slurm's host lists: names separated by commas, each with up to two bracketed lists of numbers and ranges.
--- Numbers keep their leading zeros. Only distinct lists are expanded.
-with lists as (
+-- Slurm's host lists: names separated by commas, each with any number of bracketed lists of numbers and ranges, of which
+-- the first is expanded until none is left. Numbers keep their leading zeros. Only distinct lists are expanded.
+with recursive lists as (
     select node_list
     from raw.slurm_jobs
     where not is_step and node_list is not null and node_list <> 'None assigned'
@@ -17,77 +17,49 @@ parts as (
     from lists
 ),
 
-brackets as (
+expanded as (
     select
         node_list,
-        part,
-        regexp_extract(part, '^([^\[]*)', 1) as prefix,
-        regexp_extract(part, '^[^\[]*\[([^\]]*)\]', 1) as first_list,
-        regexp_extract(part, '^[^\[]*\[[^\]]*\]([^\[]*)', 1) as middle,
-        regexp_extract(part, '^[^\[]*\[[^\]]*\][^\[]*\[([^\]]*)\]', 1) as second_list,
-        regexp_extract(part, '^[^\[]*\[[^\]]*\][^\[]*\[[^\]]*\](.*)$', 1) as suffix
+        part as name
     from parts
-),
-
-first_ranges as (
+    union all
     select
-        *,
-        unnest(string_split(first_list, ',')) as range_text
-    from brackets
-),
-
-first_numbers as (
-    select
-        *,
-        unnest(generate_series(
-            coalesce(try_cast(regexp_extract(range_text, '^([0-9]+)', 1) as bigint), 0),
-            coalesce(
-                try_cast(regexp_extract(range_text, '-([0-9]+)$', 1) as bigint),
-                try_cast(regexp_extract(range_text, '^([0-9]+)', 1) as bigint),
-                0
-            )
-        )) as number,
-        length(regexp_extract(range_text, '^([0-9]+)', 1)) as digits
-    from first_ranges
-),
-
-second_ranges as (
-    select
-        node_list,
-        part,
-        prefix
-        || case when first_list = '' then '' else lpad(
-            cast(number as varchar), cast(greatest(digits, length(cast(number as varchar))) as integer), '0'
-        ) end
-        || middle as head,
-        second_list,
-        suffix,
-        unnest(string_split(second_list, ',')) as range_text
-    from first_numbers
-),
-
-second_numbers as (
-    select
-        *,
-        unnest(generate_series(
-            coalesce(try_cast(regexp_extract(range_text, '^([0-9]+)', 1) as bigint), 0),
-            coalesce(
-                try_cast(regexp_extract(range_text, '-([0-9]+)$', 1) as bigint),
-                try_cast(regexp_extract(range_text, '^([0-9]+)', 1) as bigint),
-                0
-            )
-        )) as number,
-        length(regexp_extract(range_text, '^([0-9]+)', 1)) as digits
-    from second_ranges
+        numbered.node_list,
+        numbered.prefix
+        || coalesce(
+            lpad(
+                cast(numbered.number as varchar),
+                cast(greatest(numbered.digits, length(cast(numbered.number as varchar))) as integer),
+                '0'
+            ),
+            numbered.range_text
+        )
+        || numbered.rest as name
+    from (
+        select
+            ranges.*,
+            unnest(case
+                when regexp_full_match(ranges.range_text, '[0-9]{1,9}(-[0-9]{1,9})?') then generate_series(
+                    cast(regexp_extract(ranges.range_text, '^([0-9]+)', 1) as bigint),
+                    cast(regexp_extract(ranges.range_text, '([0-9]+)$', 1) as bigint)
+                )
+                else [cast(null as bigint)]
+            end) as number,
+            length(regexp_extract(ranges.range_text, '^([0-9]+)', 1)) as digits
+        from (
+            select
+                node_list,
+                regexp_extract(name, '^([^\[]*)', 1) as prefix,
+                regexp_extract(name, '^[^\[]*\[[^\]]*\](.*)$', 1) as rest,
+                unnest(string_split(regexp_extract(name, '^[^\[]*\[([^\]]*)\]', 1), ',')) as range_text
+            from expanded
+            where regexp_matches(name, '\[[^\]]*\]')
+        ) as ranges
+    ) as numbered
 )
 
 select distinct
     node_list,
-    trim(
-        head
-        || case when second_list = '' then '' else lpad(
-            cast(number as varchar), cast(greatest(digits, length(cast(number as varchar))) as integer), '0'
-        ) end
-        || suffix
-    ) as node
-from second_numbers
+    trim(name) as node
+from expanded
+where not regexp_matches(name, '\[[^\]]*\]')
