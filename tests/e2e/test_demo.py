@@ -44,7 +44,7 @@ def test_demo_prints_the_waterfall_and_the_cost(demo: tuple[Path, subprocess.Com
     assert told.stderr == ""
     assert "1 day rebuilt (2026-11-21)" in told.stdout
     assert re.search(
-        r"alpha +training +h100 +47\.96 +6\.13 +0\.74 +0\.96 +40\.13 +0\.95 +14\.59 +24\.5[89]", told.stdout
+        r"alpha +training +h100 +47\.96 +6\.13 +0\.74 +0\.96 +40\.13 +0\.95 +0\.00 +14\.59 +24\.5[89]", told.stdout
     )
     assert re.search(r"beta +batch +l40s +USD", told.stdout)
     assert str(site / "published" / "versions" / "000001") in told.stdout

@@ -139,6 +139,21 @@ def test_what_each_user_held_in_the_hour_is_what_their_records_say(built_demo: S
     assert {tuple(row[:3]): row[3] for row in ours} == {key: truth[key] for key in report}
 
 
+def test_clusters_that_share_job_ids_never_mix(built_demo: Site, query) -> None:
+    delivered = {
+        cluster: {(record["JobIDRaw"], record["User"]) for record in delivered_jobs(cluster)} for cluster in AS_OF
+    }
+    shared = {job_id for job_id, _ in delivered["alpha"]} & {job_id for job_id, _ in delivered["beta"]}
+    assert len(shared) > 50
+    for cluster, jobs in delivered.items():
+        rows = query(built_demo, "select distinct job_id, user_name from mart.attempts where cluster = ?", [cluster])
+        assert set(rows) == jobs
+    nodes = query(
+        built_demo, "select cluster, string_agg(distinct node[1], '') from mart.attempt_nodes group by cluster"
+    )
+    assert {cluster: set(letters) for cluster, letters in nodes} == {"alpha": set("ahm"), "beta": set("b")}
+
+
 @pytest.mark.parametrize("cluster", ["alpha", "beta"])
 def test_held_is_allocated_and_overcommit_and_unplaced(built_demo: Site, query, cluster: str) -> None:
     first = int(datetime(2026, 11, 21, tzinfo=UTC).timestamp())
