@@ -260,7 +260,7 @@ def test_jobs_of_a_hard_reservation_are_820_gpu_seconds_that_slurm_replaces(buil
     """The manifest: Allocated is 103,478, and 820 below the associations' total of 104,298."""
     hard = {name for name, row in reservations_of("alpha").items() if "IGNORE_JOBS" not in row["Flags"]}
     replaced = sum(
-        int(re.search(r"gres/gpu=(\d+)", job["AllocTRES"])[1])  # type: ignore[index]
+        int(re.search(r"gres/gpu=(\d+)", job["AllocTRES"])[1])
         * (min(int(job["End"]), HOUR[1]) - max(int(job["Start"]), HOUR[0]))
         for job in delivered_jobs("alpha")
         if job["Reservation"] in hard
@@ -317,7 +317,7 @@ def event_seconds() -> dict[str, int]:
             int(datetime.fromisoformat(f"{each}+00:00").timestamp()) for each in (start, end if node else start)
         )
         if node and "$" not in state:
-            gpus = int(re.search(r"gres/gpu=(\d+)", tres)[1])  # type: ignore[index]
+            gpus = int(re.search(r"gres/gpu=(\d+)", tres)[1])
             kind = "FUTR" if state == "FUTR" else "DRAIN" if state == "DRAIN" else "DOWN"
             seconds[kind] += gpus * max(0, min(ends, HOUR[1]) - max(begins, HOUR[0]))
     return dict(seconds)
