@@ -138,3 +138,16 @@ create or replace temp macro first_instant(local_at, zone) as
         when timezone(zone, timezone(zone, local_at) - interval 30 minute) = local_at then interval 30 minute
         else interval 0 hour
     end;
+
+-- Whether what is free on a node could host a request of some shape. Unknown CPUs or memory suffice; where devices are
+-- shared, requests count parts of them, so that any free part may do.
+create or replace temp macro could_host(
+    is_shared, usable_units, free_cpus, free_memory_mib, needed_units, needed_cpus, needed_memory_mib
+) as
+    (is_shared or usable_units >= needed_units)
+    and (free_cpus is null or free_cpus >= needed_cpus)
+    and (free_memory_mib is null or free_memory_mib >= needed_memory_mib);
+
+-- An attempt's even share of something on each of its nodes.
+create or replace temp macro node_share(amount, nodes) as
+    coalesce(amount, 0) // greatest(coalesce(nodes, 1), 1);

@@ -20,8 +20,8 @@ select
     attempts.attempt_id,
     attempts.cluster,
     lists.node,
-    coalesce(attempts.cpus, 0) // greatest(coalesce(attempts.nodes, 1), 1) as cpus_on_node,
-    coalesce(tres_memory_mib(attempts.allocated_tres), 0) // greatest(coalesce(attempts.nodes, 1), 1)
+    node_share(attempts.cpus, attempts.nodes) as cpus_on_node,
+    node_share(tres_memory_mib(attempts.allocated_tres), attempts.nodes)
         as memory_mib_on_node,
     attempts.started_at,
     coalesce(attempts.ended_at, runaways.ended_at) as ended_at

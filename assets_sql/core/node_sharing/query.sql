@@ -14,6 +14,7 @@ with declared as (
     where sharing is not null and installed_accelerators > 0
 ),
 
+-- `mig` alone declares no count.
 declared_shares as (
     select
         cluster,
@@ -23,22 +24,10 @@ declared_shares as (
         valid_from_at,
         valid_to_at,
         trim(regexp_extract(entry, '^([^=]*)', 1)) as share,
-        cast(regexp_extract(entry, '=([0-9]{1,9})$', 1) as bigint)
+        try_cast(regexp_extract(entry, '=([0-9]{1,9})$', 1) as bigint)
         * case when trim(entry) like 'replicas=%' then device_units // 84000 else 1 end as configured
     from declared
-    where regexp_matches(entry, '=0*[1-9][0-9]{0,8}$')
-    union all
-    select
-        cluster,
-        node,
-        accelerator_model,
-        device_units,
-        valid_from_at,
-        valid_to_at,
-        'mig' as share,
-        cast(null as bigint) as configured
-    from declared
-    where trim(entry) = 'mig'
+    where trim(entry) = 'mig' or regexp_matches(entry, '=0*[1-9][0-9]{0,8}$')
 ),
 
 node_models as (
@@ -93,16 +82,7 @@ seen as (
 configured_shares as (
     select * from declared_shares
     union all
-    select
-        cluster,
-        node,
-        accelerator_model,
-        device_units,
-        valid_from_at,
-        valid_to_at,
-        share,
-        configured
-    from seen
+    select * from seen
 ),
 
 weighed as (

@@ -17,8 +17,8 @@ select
     placements.accelerator_model,
     placements.accelerator_units,
     placements.split_inferred,
-    coalesce(holders.cpus, 0) // greatest(coalesce(holders.nodes, 1), 1) as cpus_on_node,
-    coalesce(tres_memory_mib(holders.allocated_tres), 0) // greatest(coalesce(holders.nodes, 1), 1) as memory_mib_on_node,
+    node_share(holders.cpus, holders.nodes) as cpus_on_node,
+    node_share(tres_memory_mib(holders.allocated_tres), holders.nodes) as memory_mib_on_node,
     holders.started_at,
     coalesce(holders.ended_at, runaways.ended_at) as ended_at
 from holders

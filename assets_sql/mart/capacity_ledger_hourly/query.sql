@@ -34,7 +34,6 @@ pieces as (
 ),
 
 -- What is free and could be used, and whether some shape of the demand fits there; with no demand, nothing is stranded.
--- Where devices are shared, requests count parts of them, so that any free part may do.
 usable as (
     select distinct
         usage_date,
@@ -55,11 +54,15 @@ judged as (
         usable.is_shared,
         usable.free_cpus,
         usable.free_memory_mib,
-        not coalesce(bool_or(
-            (usable.is_shared or usable.usable_units >= shapes.needed_units)
-            and (usable.free_cpus is null or usable.free_cpus >= shapes.needed_cpus)
-            and (usable.free_memory_mib is null or usable.free_memory_mib >= shapes.needed_memory_mib)
-        ), true) as is_stranded
+        not coalesce(bool_or(could_host(
+            usable.is_shared,
+            usable.usable_units,
+            usable.free_cpus,
+            usable.free_memory_mib,
+            shapes.needed_units,
+            shapes.needed_cpus,
+            shapes.needed_memory_mib
+        )), true) as is_stranded
     from usable
     left join core.demand_shapes as shapes
         on usable.usage_date = shapes.usage_date and usable.cluster = shapes.cluster

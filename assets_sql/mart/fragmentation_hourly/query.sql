@@ -66,9 +66,15 @@ hosted as (
     inner join core.demand_shapes as shapes
         on situations.usage_date = shapes.usage_date
         and situations.cluster = shapes.cluster
-        and (situations.is_shared or situations.usable_units >= shapes.needed_units)
-        and (situations.free_cpus is null or situations.free_cpus >= shapes.needed_cpus)
-        and (situations.free_memory_mib is null or situations.free_memory_mib >= shapes.needed_memory_mib)
+        and could_host(
+            situations.is_shared,
+            situations.usable_units,
+            situations.free_cpus,
+            situations.free_memory_mib,
+            shapes.needed_units,
+            shapes.needed_cpus,
+            shapes.needed_memory_mib
+        )
 ),
 
 judged as (

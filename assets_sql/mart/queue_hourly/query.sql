@@ -138,15 +138,7 @@ reasoned as (
 -- What is known of a reason is taken from what is unknown, and what a limit holds back from what competes.
 shares as (
     select
-        waits.cluster,
-        waits.partition_name,
-        waits.team,
-        waits.eligible_at,
-        waits.waited_until_at,
-        waits.first_at,
-        waits.last_at,
-        waits.job_count,
-        waits.task_units,
+        waits.*,
         'unknown' as reason_class,
         waits.eligible_at as starts_at,
         waits.last_at as ends_at,
@@ -154,34 +146,18 @@ shares as (
     from waits
     union all
     select
-        reasoned.cluster,
-        reasoned.partition_name,
-        reasoned.team,
-        reasoned.eligible_at,
-        reasoned.waited_until_at,
-        reasoned.first_at,
-        reasoned.last_at,
-        reasoned.job_count,
-        reasoned.task_units,
+        reasoned.* exclude (reason_class, array_task_limit, starts_at, ends_at),
         'unknown' as reason_class,
-        reasoned.starts_at as starts_at,
-        reasoned.ends_at as ends_at,
+        reasoned.starts_at,
+        reasoned.ends_at,
         -reasoned.array_tasks as tasks
     from reasoned
     union all
     select
-        reasoned.cluster,
-        reasoned.partition_name,
-        reasoned.team,
-        reasoned.eligible_at,
-        reasoned.waited_until_at,
-        reasoned.first_at,
-        reasoned.last_at,
-        reasoned.job_count,
-        reasoned.task_units,
-        reasoned.reason_class as reason_class,
+        reasoned.* exclude (reason_class, array_task_limit, starts_at, ends_at),
+        reasoned.reason_class,
         greatest(reasoned.starts_at, throttles.competes_from_at) as starts_at,
-        reasoned.ends_at as ends_at,
+        reasoned.ends_at,
         case when throttles.attempt_id is null then reasoned.array_tasks else 1 end as tasks
     from reasoned
     left join throttles
@@ -190,18 +166,10 @@ shares as (
         and reasoned.reason_class = 'capacity'
     union all
     select
-        reasoned.cluster,
-        reasoned.partition_name,
-        reasoned.team,
-        reasoned.eligible_at,
-        reasoned.waited_until_at,
-        reasoned.first_at,
-        reasoned.last_at,
-        reasoned.job_count,
-        reasoned.task_units,
+        reasoned.* exclude (reason_class, array_task_limit, starts_at, ends_at),
         'user' as reason_class,
-        reasoned.starts_at as starts_at,
-        reasoned.ends_at as ends_at,
+        reasoned.starts_at,
+        reasoned.ends_at,
         reasoned.array_tasks as tasks
     from reasoned
     inner join ordered
@@ -210,18 +178,10 @@ shares as (
     where reasoned.reason_class = 'capacity'
     union all
     select
-        reasoned.cluster,
-        reasoned.partition_name,
-        reasoned.team,
-        reasoned.eligible_at,
-        reasoned.waited_until_at,
-        reasoned.first_at,
-        reasoned.last_at,
-        reasoned.job_count,
-        reasoned.task_units,
+        reasoned.* exclude (reason_class, array_task_limit, starts_at, ends_at),
         'user' as reason_class,
         greatest(reasoned.starts_at, throttles.competes_from_at) as starts_at,
-        reasoned.ends_at as ends_at,
+        reasoned.ends_at,
         -1 as tasks
     from reasoned
     inner join throttles
