@@ -241,6 +241,11 @@ class Site:
         return self.folder / "work"
 
     @property
+    def write_lock(self) -> Path:
+        """Held by whoever writes the databases."""
+        return self.work / "write.lock"
+
+    @property
     def published(self) -> Path:
         """Versions that analysts open; durable."""
         return self.folder / "published"

@@ -101,7 +101,7 @@ class Warehouse:
         The lock is the kernel's (flock), which releases it when its holder dies.
         """
         self.site.work.mkdir(parents=True, exist_ok=True)
-        with _lock(self.site.work / "write.lock", purpose):
+        with _lock(self.site.write_lock, purpose):
             self._connection = self._open()
             try:
                 yield self

@@ -86,7 +86,7 @@ def supersede(site: Site, folder: Path, cluster: str) -> list[Path]:
 def _while_no_build_runs(site: Site) -> Iterator[bool]:
     """Holds builds off, if none runs; says whether."""
     site.work.mkdir(parents=True, exist_ok=True)
-    with (site.work / "write.lock").open("a+", encoding="utf-8") as lock:
+    with site.write_lock.open("a+", encoding="utf-8") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
