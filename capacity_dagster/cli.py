@@ -179,15 +179,27 @@ def build(
 @main.command()
 @click.option(
     "--dir",
+    "--out",
     "directory",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("build/demo"),
     show_default=True,
-    help="Where the demo site is written.",
+    help="Where the site is written.",
 )
+@click.option("--generate", is_flag=True, help="Write a made-up site of any size instead, without building it.")
+@click.option("--attempts", type=click.IntRange(min=1_000), default=100_000, show_default=True, help="Of that site.")
+@click.option("--days", type=click.IntRange(min=1), default=30, show_default=True, help="Over how many days.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed, another site.")
 @_errors_told
-def demo(directory: Path) -> int:
+def demo(directory: Path, generate: bool, attempts: int, days: int, seed: int) -> int:
     """Build the shipped site: two real Slurm clusters, with a made-up cost sheet."""
+    if generate:
+        from capacity_dagster.demo.generator import generate_site
+
+        with _progress() as tell:
+            generate_site(directory, attempts, days, seed, tell)
+        out.print(f"Wrote {counted(attempts, 'attempt')}. Next: capacity build --site {directory}", markup=False)
+        return EXIT_BUILT
     _copy_changed(shipped_demo(), directory)
     site = load_site(directory)
     code = _build(site, None, None, None)
