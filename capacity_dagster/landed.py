@@ -103,7 +103,8 @@ def _erased_months(warehouse: Warehouse, table: Table, loads: list[Load]) -> lis
     if not gone or _points_elsewhere(warehouse, table):
         return []
     files = ", ".join(sorted({literal(load.records) for load in loads}))
-    later = f"select cluster, job_id, submitted_at from read_parquet([{files}]) where not is_step" if files else None
+    accepted = f"from read_parquet([{files}]) where reject_reason is null and not is_step"
+    later = f"select cluster, job_id, submitted_at {accepted}" if files else None
     rows = warehouse.rows(
         f"""
         with known as (
@@ -193,13 +194,13 @@ def _record_loads(warehouse: Warehouse, table: Table, loads: list[Load]) -> None
         connection.execute(
             "insert into pipeline.landing.rejected "
             "select ?, ?, ?, case when list_contains(?, cluster) then cluster end, source_line, record_text, "
-            "reject_reason, record_at, accelerator_seconds from read_parquet(?)",
+            "reject_reason, record_at, accelerator_seconds from read_parquet(?) where reject_reason is not null",
             [
                 table.name,
                 load_id,
                 load.delivery.path,
                 sorted(warehouse.site.content.clusters),
-                str(load.rejected),
+                str(load.records),
             ],
         )
 
@@ -259,6 +260,7 @@ def _raw_view(table: Table, loads: list[Load]) -> str:
             where source_kind = {literal(table.name)}
             group by load_id
         ) as deliveries on records.load_id = deliveries.load_id
+        where records.reject_reason is null
     """
 
 

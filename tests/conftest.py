@@ -195,12 +195,31 @@ def read(make_site: MakeSite, catalogue: Catalogue, reading: duckdb.DuckDBPyConn
         site = make_site(toml, {name: content}, folder=f"read-{made}")
         (delivery,) = scan(site)
         load = Reader(site, catalogue[f"raw.{kind}"]).read(reading, delivery)
-        return Read(load, _parquet(reading, load.records), _parquet(reading, load.rejected))
+        return Read(
+            load,
+            _parquet(
+                reading,
+                load.records,
+                "* exclude (reject_reason, record_text, record_at, accelerator_seconds)",
+                "is null",
+            ),
+            _parquet(
+                reading,
+                load.records,
+                "source_line, cluster, record_text, reject_reason, record_at, accelerator_seconds",
+                "is not null",
+            ),
+        )
 
     return read_file
 
 
-def _parquet(connection: duckdb.DuckDBPyConnection, file: Path) -> list[dict[str, Any]]:
-    cursor = connection.execute("select * from read_parquet(?) order by source_line", [str(file)])
+REJECTION = "reject_reason, record_text, record_at, accelerator_seconds"
+
+
+def _parquet(connection: duckdb.DuckDBPyConnection, file: Path, columns: str, reason: str) -> list[dict[str, Any]]:
+    cursor = connection.execute(
+        f"select {columns} from read_parquet(?) where reject_reason {reason} order by source_line", [str(file)]
+    )
     names = [column[0] for column in cursor.description or []]
     return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -3,12 +3,7 @@
 -- not begin like a record belong to the free text that ends the record before them (`tail`); the rest is rejected.
 -- A line begins like a record where its first field is one that whole records begin with, or, where those are all
 -- job ids, is a job id.
-with first_fields as (
-    select coalesce(bool_and(regexp_matches(first_field, '^[0-9]+([_+.].*)?$')), true) as are_job_ids
-    from complete_first_fields
-),
-
-numbered as (
+with numbered as (
     select
         source_line,
         coalesce(text, '') as text,
@@ -23,10 +18,9 @@ begun as (
         numbered.*,
         numbered.delimiters > 0 and (
             numbered.first_field in (select first_field from complete_first_fields where first_field <> '')
-            or (first_fields.are_job_ids and regexp_matches(numbered.first_field, '^[0-9]+([_+.].*)?$'))
+            or ($are_job_ids and regexp_matches(numbered.first_field, '^[0-9]+([_+.].*)?$'))
         ) as begins_record
     from numbered
-    cross join first_fields
 ),
 
 stretched as (

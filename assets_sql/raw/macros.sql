@@ -1,7 +1,10 @@
 -- What sources write where they mean nothing. (A list of words would be planned as a join, for every column.)
 create or replace temp macro given(value) as
     case
-        when regexp_full_match(value, ' *(|unknown|none|n/a|\(null\)|null|none assigned) *', 'i') then null
+        when
+            lower(trim(value)) = '' or lower(trim(value)) = 'unknown' or lower(trim(value)) = 'none'
+            or lower(trim(value)) = 'n/a' or lower(trim(value)) = '(null)' or lower(trim(value)) = 'null'
+            or lower(trim(value)) = 'none assigned' then null
         else trim(value)
     end;
 

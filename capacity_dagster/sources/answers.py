@@ -80,7 +80,7 @@ def create_records(connection: duckdb.DuckDBPyConnection, kind: str, stream: Bin
     connection.register("answer", pa.RecordBatchReader.from_batches(RECORDS, _batches(text, answer.spans)))
     connection.execute(
         """
-        create or replace temp table records as
+        create temp table records as
         select
             position,
             case when json_type(record) = 'OBJECT' then record end as record,

@@ -41,6 +41,7 @@ class Probe:
         compression: how DuckDB must be told to read it.
         needs_cleaning: it has a CR, a NUL, the separator, a byte-order mark or invalid UTF-8.
         is_terminated: its last line ends with a line break.
+        lines: how many lines it has.
         head: its first characters.
     """
 
@@ -48,6 +49,7 @@ class Probe:
     compression: Literal["none", "gzip", "zstd"]
     needs_cleaning: bool
     is_terminated: bool
+    lines: int
     head: str
 
 
@@ -111,7 +113,7 @@ def _probe(file: Path) -> Probe:
     with file.open("rb") as raw:
         magic = raw.read(4)
     if magic == b"PAR1":
-        return Probe("parquet", "none", False, True, "")
+        return Probe("parquet", "none", False, True, 0, "")
     compression: Literal["none", "gzip", "zstd"] = "none"
     if magic[:2] == b"\x1f\x8b":
         compression = "gzip"
@@ -120,24 +122,28 @@ def _probe(file: Path) -> Probe:
     decoder = codecs.getincrementaldecoder("utf-8")()
     head = b""
     needs_cleaning = False
-    controls = size = 0
-    last = b""
+    lines = 0
+    last = b"\n"
+    is_ascii = True
     with opened(file) as stream:
         while block := stream.read(BLOCK):
-            size += len(block)
+            lines += block.count(b"\n")
             head += block[: HEAD - len(head)]
-            controls += len(block) - len(block.translate(None, CONTROLS))
             needs_cleaning = needs_cleaning or any(mark in block for mark in (b"\r", b"\0", SEPARATOR.encode()))
-            if not needs_cleaning:
+            is_ascii = is_ascii and block.isascii()
+            if not (needs_cleaning or is_ascii):
                 try:
                     decoder.decode(block)
                 except UnicodeDecodeError:
                     needs_cleaning = True
             last = block[-1:]
-    if not size or not head.strip():
+    lines += last != b"\n"
+    if not head.strip():
         raise SourceError("is empty; expected at least a header or one record")
-    if controls > size // 20:
-        raise SourceError("is not text (more than one byte in twenty is a control character); expected delimited text")
+    if len(head) - len(head.translate(None, CONTROLS)) > len(head) // 20:
+        raise SourceError(
+            "is not text (its beginning has more than one control character in twenty bytes); expected delimited text"
+        )
     if not needs_cleaning:
         try:
             decoder.decode(b"", final=True)
@@ -146,7 +152,7 @@ def _probe(file: Path) -> Probe:
     needs_cleaning = needs_cleaning or head.startswith(codecs.BOM_UTF8)
     text = head.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="replace")
     form: Form = "json" if text.lstrip()[:1] in ("{", "[") else "text"
-    return Probe(form, compression, needs_cleaning, last == b"\n", text)
+    return Probe(form, compression, needs_cleaning, last == b"\n", lines, text)
 
 
 def write_clean(file: Path, target: Path) -> None:

@@ -19,10 +19,25 @@ from capacity_dagster.tables.catalogue import Table, assets_folder
 from capacity_dagster.tables.quoting import literal
 
 
+def drop_relations(connection: duckdb.DuckDBPyConnection) -> None:
+    """Drops what reading a file creates."""
+    connection.execute(
+        """
+        drop view if exists delivered;
+        drop view if exists lines;
+        drop table if exists delivered_rows;
+        drop table if exists short_lines;
+        drop table if exists complete_first_fields;
+        drop table if exists assembled_lines;
+        drop table if exists records;
+        """
+    )
+
+
 def create_lines(connection: duckdb.DuckDBPyConnection, file: Path, found: Probe) -> None:
     """Creates the temporary view `lines`: a clean text file's physical lines with their numbers, from 1."""
     connection.execute(
-        "create or replace temp view lines as select row_number() over () as source_line, text from read_csv("
+        "create temp view lines as select row_number() over () as source_line, text from read_csv("
         f"{literal(file)}, columns = {{'text': 'VARCHAR'}}, delim = '{SEPARATOR}', quote = '', escape = '', "
         f"header = false, auto_detect = false, max_line_size = 33554432, compression = '{found.compression}')"
     )
@@ -31,7 +46,7 @@ def create_lines(connection: duckdb.DuckDBPyConnection, file: Path, found: Probe
 def create_delivered(
     connection: duckdb.DuckDBPyConnection, table: Table, source: Source, file: Path, found: Probe
 ) -> None:
-    """Creates the temporary relation `delivered` of a text file without quoting.
+    """Creates the temporary view `delivered` of a text file without quoting; the file is read when the view is.
 
     Its columns: `source_line` (of the record's first line), `record_text`, `problem` (null: it has the right number of
     columns) and each column of the contract's `delivered` as text, null where the file does not have it.
@@ -48,15 +63,14 @@ def create_delivered(
         positions = resolve_columns(table, names, "line 1", may_repeat=True)
     free_text = _absorbing_column(table, names)
     create_lines(connection, file, found)
-    (last_line,) = connection.execute("select coalesce(max(source_line), 0) from lines").fetchall()[0]
     parameters = {
         "delimiter": delimiter,
         "header_lines": 0 if source.columns else 1,
         "record_delimiters": max(len(names) - 1, 1),
     }
     _create(connection, "short_lines", parameters)
-    _assemble(connection, parameters, last_line, found.is_terminated, free_text == len(names))
-    _project(connection, positions, len(names), free_text, parameters)
+    _assemble(connection, parameters, found, has_free_text_last=free_text == len(names))
+    _project(connection, positions, len(names), free_text, delimiter, 0 if source.columns else 1)
 
 
 def create_delivered_csv(connection: duckdb.DuckDBPyConnection, table: Table, source: Source, text: str) -> None:
@@ -83,9 +97,15 @@ def create_delivered_csv(connection: duckdb.DuckDBPyConnection, table: Table, so
             for (_, row), problem in zip(records, problems, strict=True)
         ]
         arrays[column] = pa.array(cells, pa.string())
-    connection.register("delivered_csv", pa.table(arrays))
-    connection.execute("create or replace temp table delivered as select * from delivered_csv")
-    connection.unregister("delivered_csv")
+    create_delivered_rows(connection, pa.table(arrays))
+
+
+def create_delivered_rows(connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> None:
+    """Creates the view `delivered` of rows that were read already."""
+    connection.register("given_rows", rows)
+    connection.execute("create temp table delivered_rows as select * from given_rows")
+    connection.unregister("given_rows")
+    connection.execute("create temp view delivered as select * from delivered_rows")
 
 
 def _csv_rows(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
@@ -171,36 +191,57 @@ def _absorbing_column(table: Table, names: Sequence[str]) -> int | None:
 def _assemble(
     connection: duckdb.DuckDBPyConnection,
     parameters: dict[str, str | int],
-    last_line: int,
-    is_terminated: bool,
+    found: Probe,
     has_free_text_last: bool,
 ) -> None:
+    """Creates `assembled_lines`: what becomes of the lines that are no whole records."""
+    # A first field is one of whole records where more lines begin with it than those that are too short.
     connection.execute(
         """
-        create or replace temp table complete_first_fields as
-        select distinct string_split(text, $delimiter)[1] as first_field
+        create temp table complete_first_fields as
+        with short_fields as (
+            select
+                split_part(text, $delimiter, 1) as first_field,
+                count(*) as short_fields
+            from short_lines
+            group by split_part(text, $delimiter, 1)
+        )
+        select short_fields.first_field
         from lines
-        where exists (select 1 from short_lines)
-            and source_line > $header_lines
+        inner join short_fields on split_part(lines.text, $delimiter, 1) = short_fields.first_field
+        where lines.source_line > $header_lines
+        group by short_fields.first_field, short_fields.short_fields
+        having count(*) > short_fields.short_fields
+        """,
+        {name: parameters[name] for name in ("delimiter", "header_lines")},
+    )
+    others = connection.execute(
+        """
+        select 1
+        from lines
+        where source_line > $header_lines
+            and not regexp_matches(split_part(text, $delimiter, 1), '^[0-9]+([_+.].*)?$')
             and len(string_split(text, $delimiter)) - 1 >= $record_delimiters
+        limit 1
         """,
         parameters,
-    )
+    ).fetchall()
     _create(
         connection,
         "assembled_lines",
         {
             **parameters,
-            "last_line": last_line,
-            "is_terminated": is_terminated,
+            "last_line": found.lines,
+            "is_terminated": found.is_terminated,
             "has_free_text_last": has_free_text_last,
+            "are_job_ids": not others,
         },
     )
 
 
 def _create(connection: duckdb.DuckDBPyConnection, name: str, parameters: dict[str, str | int]) -> None:
     sql = (assets_folder() / "raw" / f"{name}.sql").read_text(encoding="utf-8")
-    connection.execute(f"create or replace temp table {name} as {sql}", parameters)
+    connection.execute(f"create temp table {name} as {sql}", parameters)
 
 
 def _project(
@@ -208,10 +249,12 @@ def _project(
     positions: dict[str, int | None],
     column_count: int,
     free_text: int | None,
-    parameters: dict[str, str | int],
+    delimiter: str,
+    header_lines: int,
 ) -> None:
     """Splits records into columns; surplus delimiters stay inside the free-text column."""
     absorbing = free_text or column_count
+    parts, separator = max(column_count, 2), literal(delimiter)
 
     def cell(position: int | None) -> str:
         if position is None:
@@ -220,36 +263,46 @@ def _project(
             return f"fields[{position}]"
         if position > absorbing:
             return f"fields[len(fields) - {column_count - position}]"
-        return f"array_to_string(fields[{absorbing}:len(fields) - {column_count - absorbing}], $delimiter)"
+        return f"array_to_string(fields[{absorbing}:len(fields) - {column_count - absorbing}], {separator})"
 
     columns = ",\n".join(f'{cell(position)} as "{column}"' for column, position in positions.items())
-    surplus = "false" if free_text else "len(fields) > $record_delimiters + 1"
-    connection.execute(
-        f"""
-        create or replace temp table delivered as
-        with records as (
+    surplus = "false" if free_text else f"len(fields) > {parts}"
+    whole = f"""
+        select source_line, text as record_text, null::varchar as problem, string_split(text, {separator}) as fields
+        from lines
+        where source_line > {header_lines}
+    """
+    if connection.execute("select exists (select 1 from assembled_lines where fate = 'tail')").fetchall() == [(True,)]:
+        whole = f"""
             select
                 lines.source_line,
-                case when tails.text is null then lines.text else lines.text || chr(10) || tails.text end as text,
-                null::varchar as problem
+                lines.text || coalesce(chr(10) || tails.text, '') as record_text,
+                null::varchar as problem,
+                string_split(record_text, {separator}) as fields
             from lines
             left join (
                 select source_line - 1 as record_line, text from assembled_lines where fate = 'tail'
             ) as tails on lines.source_line = tails.record_line
-            where lines.source_line > $header_lines
-                and len(string_split(coalesce(lines.text, ''), $delimiter)) - 1 >= $record_delimiters
-            union all
+            where lines.source_line > {header_lines}
+                and len(string_split(coalesce(lines.text, ''), {separator})) >= {parts}
+        """
+    connection.execute(
+        f"""
+        create temp view delivered as
+        with pieces as (
             select
                 pieces.source_line,
-                case when tails.text is null then pieces.text else pieces.text || chr(10) || tails.text end,
-                case when pieces.fate <> 'record' then pieces.fate end
+                pieces.text || coalesce(chr(10) || tails.text, '') as record_text,
+                case when pieces.fate <> 'record' then pieces.fate end as problem
             from assembled_lines as pieces
             left join assembled_lines as tails
                 on tails.fate = 'tail' and tails.source_line = pieces.last_line + 1
             where pieces.fate not in ('tail', 'blank')
         ),
         split as (
-            select source_line, text as record_text, problem, string_split(text, $delimiter) as fields from records
+            select * from ({whole}) where len(fields) >= {parts}
+            union all
+            select *, string_split(record_text, {separator}) as fields from pieces
         )
         select
             source_line,
@@ -257,6 +310,5 @@ def _project(
             coalesce(problem, case when {surplus} then 'wrong_column_count' end) as problem,
             {columns}
         from split
-        """,
-        parameters,
+        """
     )

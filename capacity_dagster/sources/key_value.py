@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from capacity_dagster.errors import SourceError
+from capacity_dagster.sources.delimited import create_delivered_rows
 from capacity_dagster.tables.catalogue import Table
 
 BATCH = 8192
@@ -57,9 +58,7 @@ def create_delivered_key_value(
                 {**values, "source_line": line, "record_text": ",".join(cells), "problem": problem or broken}
             )
         batches.append(pa.RecordBatch.from_pylist(records, schema=schema))
-    connection.register("delivered_key_value", pa.Table.from_batches(batches, schema=schema))
-    connection.execute("create or replace temp table delivered as select * from delivered_key_value")
-    connection.unregister("delivered_key_value")
+    create_delivered_rows(connection, pa.Table.from_batches(batches, schema=schema))
 
 
 def _places(table: Table) -> dict[str, tuple[str, int]]:

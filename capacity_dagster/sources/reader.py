@@ -1,6 +1,6 @@
-"""Reads one delivered file into immutable Parquet: typed records, and rejected ones with their reason.
+"""Reads one delivered file into immutable Parquet: typed records, those that are rejected with their reason.
 
-What belongs here: choosing how a file is read, running its SQL, writing the two Parquet files of a load.
+What belongs here: choosing how a file is read, running its SQL, writing the Parquet file of a load.
 """
 
 import hashlib
@@ -18,13 +18,19 @@ from capacity_dagster.errors import SourceError
 from capacity_dagster.site_file import SNAPSHOT_SOURCES, Site
 from capacity_dagster.sources import bytes as file_bytes
 from capacity_dagster.sources.answers import ANSWERS, create_records
-from capacity_dagster.sources.delimited import create_delivered, create_delivered_csv, create_lines, resolve_columns
+from capacity_dagster.sources.delimited import (
+    create_delivered,
+    create_delivered_csv,
+    create_lines,
+    drop_relations,
+    resolve_columns,
+)
 from capacity_dagster.sources.key_value import create_delivered_key_value, is_key_value
 from capacity_dagster.sources.landing import AS_OF_FILE, Delivery
 from capacity_dagster.tables.catalogue import LOAD_COLUMNS, Table, assets_folder
 from capacity_dagster.tables.quoting import identifier, literal
 
-READER_VERSION = 2
+READER_VERSION = 3
 """Changes when reading in Python changes meaning, so that every file is read again."""
 
 SPREADSHEETS = frozenset({"inventory", "org_mapping", "purchase_lots", "flat_costs"})
@@ -47,14 +53,17 @@ SHOWN_TEXT = 4000
 
 @dataclass(frozen=True)
 class Load:
-    """A delivered file that was read."""
+    """A delivered file that was read.
+
+    Attributes:
+        records: Parquet of all its records; `reject_reason` is null in those that are accepted.
+    """
 
     load_id: str
     delivery: Delivery
     accepted_rows: int
     rejected_rows: int
     records: Path
-    rejected: Path
 
 
 @dataclass(frozen=True)
@@ -109,32 +118,30 @@ class Reader:
         """
         load_id = self.load_id(delivery)
         records = self.folder / f"{load_id}.parquet"
-        rejected = self.folder / f"{load_id}.rejected.parquet"
-        if not (records.exists() and rejected.exists()):
+        if not records.exists():
             try:
-                self._parse(connection, delivery, load_id, records, rejected)
+                self._parse(connection, delivery, load_id, records)
             except SourceError as error:
                 raise SourceError(f"{delivery.path}: {error}") from error
             except duckdb.Error as error:
                 raise SourceError(f"{delivery.path}: cannot be read as {self.table.name}: {error}") from error
-        accepted_rows, rejected_rows = (
-            connection.execute("select num_rows from parquet_file_metadata(?)", [str(path)]).fetchall()[0][0]
-            for path in (records, rejected)
-        )
-        self._refuse_undeclared_zone(connection, delivery, rejected, rejected_rows)
-        self._refuse_timeless_snapshot(connection, delivery, rejected, accepted_rows)
-        return Load(load_id, delivery, accepted_rows, rejected_rows, records, rejected)
+        rows, rejected_rows = connection.execute(
+            "select count(*), count(reject_reason) from read_parquet(?)", [str(records)]
+        ).fetchall()[0]
+        self._refuse_undeclared_zone(connection, delivery, records, rejected_rows)
+        self._refuse_timeless_snapshot(connection, delivery, records, rows - rejected_rows)
+        return Load(load_id, delivery, rows - rejected_rows, rejected_rows, records)
 
     def checked(self, connection: duckdb.DuckDBPyConnection, load: Load) -> CheckedLoad:
         """A load with the reasons for which its records were rejected."""
         rows = connection.execute(
-            "select reject_reason, count(*) from read_parquet(?) group by all order by 2 desc, 1", [str(load.rejected)]
+            "select reject_reason, count(*) from read_parquet(?) where reject_reason is not null "
+            "group by all order by 2 desc, 1",
+            [str(load.records)],
         ).fetchall()
         return CheckedLoad(**vars(load), reasons=", ".join(f"{count:,} {reason}" for reason, count in rows))
 
-    def _parse(
-        self, connection: duckdb.DuckDBPyConnection, delivery: Delivery, load_id: str, records: Path, rejected: Path
-    ) -> None:
+    def _parse(self, connection: duckdb.DuckDBPyConnection, delivery: Delivery, load_id: str, records: Path) -> None:
         parameters: dict[str, Any] = {
             "time_zone": self._zone(delivery),
             "cluster": delivery.source.cluster,
@@ -144,31 +151,32 @@ class Reader:
             "window_end": None,
         }
         connection.execute((assets_folder() / "raw" / "macros.sql").read_text(encoding="utf-8"))
+        drop_relations(connection)
         found = file_bytes.probe(delivery.file)
-        with tempfile.TemporaryDirectory(prefix="read-", dir=_made(self.site.work / "tmp")) as scratch:
-            self._deliver(connection, delivery, found, Path(scratch), parameters)
-            sql = self.table.sql
-            used = {name: value for name, value in parameters.items() if re.search(rf"\${name}\b", sql)}
-            connection.execute(f"create or replace temp table parsed as {sql}", used)
         columns = ", ".join(
             f"'{load_id}' as load_id" if name == "load_id" else f'"{name}"::{column.type} as "{name}"'
             for name, column in self.table.columns.items()
             if name not in LOAD_COLUMNS
         )
-        _copy(
-            connection,
-            f"select {columns} from parsed where reject_reason is null order by source_line",
-            records,
-        )
-        _copy(
-            connection,
-            f"select source_line, cluster, left(record_text, {SHOWN_TEXT}) as record_text, reject_reason, record_at, "
-            "record_accelerator_seconds as accelerator_seconds "
-            "from parsed where reject_reason is not null order by source_line",
-            rejected,
-        )
-        for relation in ("parsed", "delivered"):
-            connection.execute(f"drop table if exists {relation}")
+        with tempfile.TemporaryDirectory(prefix="read-", dir=_made(self.site.work / "tmp")) as scratch:
+            self._deliver(connection, delivery, found, Path(scratch), parameters)
+            sql = self.table.sql
+            used = {name: value for name, value in parameters.items() if re.search(rf"\${name}\b", sql)}
+            _copy(
+                connection,
+                f"""
+                select
+                    {columns},
+                    {"" if "cluster" in self.table.columns else "cluster,"}
+                    reject_reason,
+                    case when reject_reason is not null then left(record_text, {SHOWN_TEXT}) end as record_text,
+                    case when reject_reason is not null then record_at end as record_at,
+                    case when reject_reason is not null then record_accelerator_seconds end as accelerator_seconds
+                from ({sql})
+                """,
+                used,
+                records,
+            )
 
     def _deliver(
         self,
@@ -209,7 +217,7 @@ class Reader:
                     f"line 1 is {found.head.splitlines()[0][:80]!r}; expected the text of `scontrol show node` or the "
                     "JSON of `sinfo --json`"
                 )
-            connection.execute(f"create or replace temp table delivered as {self.table.formats['scontrol']}")
+            connection.execute(f"create temp view delivered as {self.table.formats['scontrol']}")
             return
         create_delivered(connection, self.table, delivery.source, file, found)
 
@@ -218,8 +226,7 @@ class Reader:
             raise SourceError(f"is JSON; expected {self.table.name} as delimited text")
         with file_bytes.opened(file) as stream:
             create_records(connection, self.table.name, stream)
-        connection.execute(f"create or replace temp table delivered as {self.table.formats['json']}")
-        connection.execute("drop table records")
+        connection.execute(f"create temp view delivered as {self.table.formats['json']}")
 
     def _deliver_parquet(self, connection: duckdb.DuckDBPyConnection, file: Path) -> None:
         source = f"read_parquet({literal(file)}, file_row_number = true)"
@@ -232,20 +239,20 @@ class Reader:
             for column, position in positions.items()
         )
         connection.execute(
-            "create or replace temp table delivered as select file_row_number + 1 as source_line, "
+            "create temp view delivered as select file_row_number + 1 as source_line, "
             "to_json(given_row)::varchar as record_text, null::varchar as problem, "
             f"{columns} from {source} as given_row"
         )
 
     def _refuse_undeclared_zone(
-        self, connection: duckdb.DuckDBPyConnection, delivery: Delivery, rejected: Path, rejected_rows: int
+        self, connection: duckdb.DuckDBPyConnection, delivery: Delivery, records: Path, rejected_rows: int
     ) -> None:
         if not rejected_rows:
             return
         lines = connection.execute(
             "select min(source_line), arg_min(record_text, source_line) from read_parquet(?) "
             "where reject_reason = 'undeclared_time_zone'",
-            [str(rejected)],
+            [str(records)],
         ).fetchall()
         if lines[0][0] is not None:
             raise SourceError(
@@ -255,13 +262,13 @@ class Reader:
             )
 
     def _refuse_timeless_snapshot(
-        self, connection: duckdb.DuckDBPyConnection, delivery: Delivery, rejected: Path, accepted_rows: int
+        self, connection: duckdb.DuckDBPyConnection, delivery: Delivery, records: Path, accepted_rows: int
     ) -> None:
         """A snapshot says nothing, even if it is empty, when neither the file nor its lines say when it was taken."""
         if delivery.kind not in SNAPSHOT_SOURCES or delivery.collected_at or accepted_rows:
             return
         others = connection.execute(
-            "select count(*) from read_parquet(?) where reject_reason <> 'no_snapshot_time'", [str(rejected)]
+            "select count(*) from read_parquet(?) where reject_reason <> 'no_snapshot_time'", [str(records)]
         ).fetchall()
         if others == [(0,)]:
             raise SourceError(
@@ -291,10 +298,12 @@ def _without_title(
     return body, file_bytes.probe(body)
 
 
-def _copy(connection: duckdb.DuckDBPyConnection, sql: str, target: Path) -> None:
+def _copy(connection: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any], target: Path) -> None:
     """Writes Parquet under a temporary name first, so that a killed run leaves no half file."""
     temporary = _made(target.parent) / f"{target.name}.{os.getpid()}.tmp"
-    connection.execute(f"copy ({sql}) to {literal(temporary)} (format parquet, compression zstd)")
+    connection.execute(
+        f"copy ({sql}) to {literal(temporary)} (format parquet, parquet_version v2, compression zstd)", parameters
+    )
     temporary.replace(target)
 
 

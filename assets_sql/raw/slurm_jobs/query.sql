@@ -103,7 +103,12 @@ timed as (
         case when meaning = 'late end' then latest_end_at else earliest_end_at end as ended_at,
         meaning = 'unknown'
         or coalesce(submitted_at <> latest_submit_at, false)
-        or coalesce(eligible_at <> latest_eligible_at, false) as has_ambiguous_time
+        or coalesce(eligible_at <> latest_eligible_at, false) as has_ambiguous_time,
+        -- Most strings are of a form that needs no closer look.
+        not is_step and start_text is not null and allocated_tres is not null and not regexp_full_match(
+            ',' || allocated_tres,
+            '(,(billing|cpu|mem|node|energy|pages|vmem|fs/disk)=[0-9.]+[KMGTP]?|,gres/gpu(:[^=,]+)?=[0-9]{1,3})*'
+        ) as has_unusual_tres
     from paired
 ),
 
@@ -136,15 +141,15 @@ judged as (
             ) then 'unknown_state'
             when given(nodes_text) is not null and coalesce(nodes, -1) < 0 then 'unreadable_nodes'
             when given(cpus_text) is not null and coalesce(cpus, -1) < 0 then 'unreadable_cpus'
-            when not is_step and started_at is not null and not regexp_full_match(
-                coalesce(allocated_tres, ''), '([^=,]+=[^=,]*(,[^=,]+=[^=,]*)*)?'
+            when has_unusual_tres and not regexp_full_match(
+                allocated_tres, '([^=,]+=[^=,]*(,[^=,]+=[^=,]*)*)?'
             ) then 'unreadable_tres'
-            when not is_step and started_at is not null and regexp_matches(
-                coalesce(allocated_tres, ''), 'gres/(gpu|shard|mps)(:[^=,]+)?=([^0-9]|[0-9]+[^0-9,]|$|,)'
+            when has_unusual_tres and regexp_matches(
+                allocated_tres, 'gres/(gpu|shard|mps)(:[^=,]+)?=([^0-9]|[0-9]+[^0-9,]|$|,)'
             ) then 'unreadable_accelerators'
             -- No node has thousands of devices, and no cluster millions of nodes: such a count would overflow every sum.
-            when not is_step and started_at is not null and coalesce(list_max(list_transform(
-                regexp_extract_all(coalesce(allocated_tres, ''), 'gres/gpu(?::[^=,]+)?=([0-9]{1,9})', 1),
+            when has_unusual_tres and coalesce(list_max(list_transform(
+                regexp_extract_all(allocated_tres, 'gres/gpu(?::[^=,]+)?=([0-9]{1,9})', 1),
                 lambda accelerators: cast(accelerators as bigint)
             )), 0) > 4096 * greatest(coalesce(nodes, 1), 1) then 'implausible_accelerators'
             when not is_step and regexp_matches(coalesce(node_list, ''), '\[[^\]]*[0-9]{7}') then 'implausible_node_list'
