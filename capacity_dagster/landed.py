@@ -4,12 +4,14 @@ What belongs here: which deliveries a raw table stands for, and its checks. What
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from capacity_dagster.errors import SourceError
 from capacity_dagster.outcome import Outcome
 from capacity_dagster.sources.landing import Delivery, scan
 from capacity_dagster.sources.reader import Load, Reader
+from capacity_dagster.tables import expectations
 from capacity_dagster.tables.catalogue import LANDING, LANDING_TABLES, LOAD_COLUMNS, Catalogue, Table
 from capacity_dagster.tables.checks import DELIVERIES_CHECK, DELIVERIES_PROMISE, CheckOutcome
 from capacity_dagster.tables.quoting import identifier, literal
@@ -34,7 +36,9 @@ def stale_deliveries(warehouse: Warehouse, catalogue: Catalogue, deliveries: lis
     return stale
 
 
-def bring_landed_up_to_date(warehouse: Warehouse, table: Table) -> Outcome:
+def bring_landed_up_to_date(
+    warehouse: Warehouse, table: Table, tell: Callable[[str], None] = lambda _: None
+) -> Outcome:
     """Reads what is delivered of one kind, each content once, and points the table's view at it."""
     started = time.process_time()
     connection = warehouse.connection
@@ -46,7 +50,8 @@ def bring_landed_up_to_date(warehouse: Warehouse, table: Table) -> Outcome:
         deliveries = scan(warehouse.site, table.name)
     except SourceError as error:
         problems.append(str(error))
-    for delivery in deliveries:
+    for number, delivery in enumerate(deliveries, start=1):
+        tell(f"{table.full_name}: {delivery.path} ({number} of {len(deliveries)})")
         try:
             loads.append(reader.read(connection, delivery))
         except SourceError as error:
@@ -67,6 +72,7 @@ def bring_landed_up_to_date(warehouse: Warehouse, table: Table) -> Outcome:
             deliveries=loads,
             problems=problems,
         )
+    had_expectations = bool(expectations.import_cpu_seconds)
     with warehouse.transaction():
         _record_loads(warehouse, table, loads)
         connection.execute(_raw_view(table, loads))
@@ -78,10 +84,14 @@ def bring_landed_up_to_date(warehouse: Warehouse, table: Table) -> Outcome:
         reasons = _told_files({(key[1], key[0]) for key in before}, {(key[1], key[0]) for key in after})
         reasons += [f"{len(problems)} of {table.name} cannot be used"] if problems else []
         reasons = reasons or ["its definition changed" if loads else "nothing is delivered"]
-        warehouse.record(table.full_name, code_hash, {}, row_count, [Change()], True, time.process_time() - started)
+        checks, cpu_seconds = _check_loads(warehouse, table, problems), time.process_time() - started
+        if not had_expectations:
+            cpu_seconds -= sum(expectations.import_cpu_seconds)
+        warehouse.record(table.full_name, code_hash, {}, row_count, [Change()], True, cpu_seconds)
+        changed = {load_id for load_id, *_ in before ^ after}
+        warehouse.record_keys(table.full_name, sorted(changed))
         for name in LANDING_TABLES:
             warehouse.record(name, "", {}, 0, [Change()], True, 0.0)
-        checks = _check_loads(warehouse, table, problems)
         warehouse.store_checks(table.full_name, checks)
     return Outcome(
         table,
@@ -91,7 +101,7 @@ def bring_landed_up_to_date(warehouse: Warehouse, table: Table) -> Outcome:
         checks=checks,
         deliveries=loads,
         problems=problems,
-        cpu_seconds=time.process_time() - started,
+        cpu_seconds=cpu_seconds,
     )
 
 
@@ -206,8 +216,6 @@ def _record_loads(warehouse: Warehouse, table: Table, loads: list[Load]) -> None
 
 
 def _check_loads(warehouse: Warehouse, table: Table, problems: list[str]) -> list[CheckOutcome]:
-    from capacity_dagster.tables.expectations import check_expectations
-
     connection = warehouse.connection
     rejected = warehouse.rows(
         "select reject_reason, count(*), min(source_file), min(source_line) from landing.rejected "
@@ -235,7 +243,7 @@ def _check_loads(warehouse: Warehouse, table: Table, problems: list[str]) -> lis
                 )
             ],
         ),
-        *check_expectations(connection, table),
+        *expectations.check_expectations(connection, table),
     ]
 
 

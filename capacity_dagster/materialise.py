@@ -1,37 +1,46 @@
-"""Brings tables up to date: what is stale, since which change, and nothing more.
+"""Brings tables up to date: rebuilds what is stale of them, and nothing more.
 
-What belongs here: the one truth about staleness and the building of tables. What does not: Dagster, publishing.
+What belongs here: the building of tables. What does not: what is stale (`staleness`), Dagster, publishing.
 
-A table is stale when its SQL or contract changed, or when an input has a later version than the one it was built from.
-A table without a partition column is rebuilt whole and compared with what was there: the rows that differ say which
-days they touch. A table with one is rebuilt for the days that its inputs touched since, in one transaction.
+A table is rebuilt in one of three ways. By day, if its contract names a column of days: the days that its inputs
+touched since, some weeks at a time. For a scope, if its query reads one of `SCOPES`: the attempts, records or shapes
+that changed. Else whole, and compared with what was there: the rows that differ say which days they touch.
 """
 
 import time
-from collections.abc import Iterable
-from datetime import date
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from datetime import date, timedelta
 
-import duckdb
-
+from capacity_dagster.differences import find_differences
 from capacity_dagster.errors import ContractError
 from capacity_dagster.landed import bring_landed_up_to_date
 from capacity_dagster.outcome import Outcome
 from capacity_dagster.site_relations import write_site_relations
-from capacity_dagster.tables.catalogue import DAYS, Catalogue, Table
-from capacity_dagster.tables.checks import CheckOutcome, check_contract, check_sql
+from capacity_dagster.staleness import Staleness, fill_scope, judge, stale_tables, touched_days
+from capacity_dagster.tables.catalogue import DAYS, SCOPES, Catalogue, Table
+from capacity_dagster.tables.checks import CheckOutcome, check_contract, check_sql, merged
 from capacity_dagster.tables.quoting import identifier, literal
 from capacity_dagster.warehouse import Change, Version, Warehouse
 from capacity_dagster.wording import counted
 
-FOREVER = "timestamp '9999-01-01'"
+CHUNK_ATTEMPTS = 800_000
+"""About how many attempts the days have that are built at once: enough to be fast, few enough for little memory."""
 
 
 class Materialiser:
-    """Brings the tables of one open warehouse up to date."""
+    """Brings the tables of one open warehouse up to date.
 
-    def __init__(self, warehouse: Warehouse, catalogue: Catalogue) -> None:
+    Args:
+        tell: hears of the steps of what takes long.
+    """
+
+    def __init__(
+        self, warehouse: Warehouse, catalogue: Catalogue, tell: Callable[[str], None] = lambda _: None
+    ) -> None:
         self.warehouse = warehouse
         self.catalogue = catalogue
+        self.tell = tell
         write_site_relations(warehouse)
 
     def bring_up_to_date(self, table: Table, forced_days: Iterable[date] = ()) -> Outcome:
@@ -45,16 +54,23 @@ class Materialiser:
         """
         started = time.process_time()
         if table.is_raw:
-            return bring_landed_up_to_date(self.warehouse, table)
+            return bring_landed_up_to_date(self.warehouse, table, self.tell)
         inputs = self._input_versions(table)
-        reasons, changes = self._stale(table, inputs)
+        staleness = judge(self.warehouse, table, inputs)
         if table.contract.partition:
-            return self._build_days(table, inputs, reasons, changes, set(forced_days), started)
-        if not reasons:
+            return self._build_days(table, inputs, staleness, set(forced_days), started)
+        if not staleness.reasons:
             return self._left_alone(table)
-        return self._build_whole(table, inputs, reasons, started)
+        is_new = self._describe(table.relation) != _declared(table)
+        if table.scope and not staleness.is_whole and fill_scope(self.warehouse, self.catalogue, table, staleness):
+            return self._build_scope(table, inputs, staleness, started)
+        if is_new or table.holds_attempts:  # so many that comparing them would cost more than building all days anew
+            return self._build_anew(table, inputs, staleness, started)
+        return self._build_whole(table, inputs, staleness, started)
 
-    # What is stale.
+    def stale_tables(self) -> list[str]:
+        """Names of the tables that are stale now, judged without building; those after them may turn out so too."""
+        return stale_tables(self.warehouse, self.catalogue)
 
     def _input_versions(self, table: Table) -> dict[str, Version]:
         versions = {}
@@ -65,205 +81,191 @@ class Materialiser:
             versions[name] = version
         return versions
 
-    def _stale(self, table: Table, inputs: dict[str, Version]) -> tuple[list[str], list[Change]]:
-        """(reasons, changes) since the table was built; a change without a day or span touches all days."""
-        code_hash = self.warehouse.code_hash(table.full_name)
-        if code_hash is None:
-            return ["first build"], [Change()]
-        if code_hash != table.code_hash:
-            return ["its definition changed"], [Change()]
-        seen = self.warehouse.seen_inputs(table.full_name)
-        reasons: list[str] = []
-        changes: list[Change] = []
-        for name, version in inputs.items():
-            before = seen.get(name)
-            if before == version:
-                continue
-            if name in table.check_inputs:
-                reasons.append(f"{name} changed, which a check reads")
-                continue
-            if before is None or before.file_id != version.file_id:
-                reasons.append(f"{name} was built anew")
-                changes.append(Change())
-                continue
-            later = self.warehouse.changes_since(name, before.number)
-            reasons.extend(_told(name, later))
-            changes.extend(later)
-        return reasons, changes
+    # Whole.
 
-    def stale_tables(self) -> list[str]:
-        """Names of the tables that are stale now, judged without building; those after them may turn out so too."""
-        stale: set[str] = set()
-        for table in self.catalogue:
-            if table.is_raw:
-                continue
-            versions = [self.warehouse.version(name) for name in (*table.inputs, *table.check_inputs)]
-            if None in versions or self._stale(table, self._input_versions(table))[0]:
-                stale.add(table.full_name)
-        return sorted(stale)
-
-    # Building.
-
-    def _build_whole(self, table: Table, inputs: dict[str, Version], reasons: list[str], started: float) -> Outcome:
-        connection = self.warehouse.connection
-        self._query_into_fresh(table)
-        columns = ", ".join(map(identifier, table.contract.columns))
-        compared = ", ".join(_compared(table, column) for column in table.contract.compared_columns)
-        is_first = self.warehouse.version(table.full_name) is None
+    def _build_anew(self, table: Table, inputs: dict[str, Version], staleness: Staleness, started: float) -> Outcome:
+        """Fills an empty table; everything may be different from before."""
+        self._bind_scope(table, SCOPES.get(table.scope or "", ""))
+        self._require_declared_columns(table)
         with self.warehouse.transaction():
-            if self._create(table) or is_first:
-                changes, has_changed = [Change()], True
-            else:
-                changes = self._differences(table, compared)
-                moved = connection.execute(
-                    f"select exists (select {columns} from fresh except all select {columns} from {table.relation})"
-                ).fetchall()[0][0]
-                has_changed = bool(changes) or moved
-            if has_changed:
-                connection.execute(f"delete from {table.relation}")
-                connection.execute(f"insert into {table.relation} select {columns} from fresh")
-            row_count, checks = self._conclude(table, inputs, changes, has_changed, started)
-        return Outcome(
-            table,
-            row_count,
-            reasons=reasons,
-            changes=changes,
-            checks=checks,
-            cpu_seconds=time.process_time() - started,
-        )
+            self._create(table, is_anew=True)
+            self._insert(table, table.sql)
+            checks = self._check(table, staleness, table.relation)
+            row_count = self._conclude(table, inputs, [Change()], True, checks, started)
+        return self._outcome(table, row_count, staleness, [Change()], checks, started)
 
-    def _differences(self, table: Table, compared: str) -> list[Change]:
-        """The rows that differ from before, by the span of time that they matter for and the file that brought them."""
-        day, changed_from, changed_to = _span(table)
-        file = "any_value(source_file)" if "source_file" in table.contract.columns else "null::varchar"
-        key = ", ".join(map(identifier, table.contract.key))
-        self.warehouse.connection.execute(
-            f"""
-            create or replace temp table different as
-            with rows as (
-                (select {compared} from fresh except all select {compared} from {table.relation})
-                union all
-                (select {compared} from {table.relation} except all select {compared} from fresh)
-            ),
-            files as (
-                select {key}, {file} as source_file from fresh group by {key}
-            )
-            select
-                {day} as changed_day,
-                {changed_from} as changed_from,
-                {changed_to} as changed_to,
-                files.source_file as changed_by,
-                ({key}) as changed_key
-            from rows
-            left join files using ({key})
-            """
-        )
-        counts = dict(
-            self.warehouse.rows("select changed_by, count(distinct changed_key) from different group by changed_by")
-        )
-        spans = self.warehouse.rows(
-            "select distinct changed_day, changed_from, changed_to, changed_by from different order by all"
-        )
-        # A file's count stands at its first span: a row whose end moved touches two.
-        return [
-            Change(day, changed_from, changed_to, file, counts.pop(file, 0))
-            for day, changed_from, changed_to, file in spans
-        ]
+    def _build_whole(self, table: Table, inputs: dict[str, Version], staleness: Staleness, started: float) -> Outcome:
+        """Fills a table anew and compares it with what was there."""
+        self._bind_scope(table, SCOPES.get(table.scope or "", ""))
+        self._require_declared_columns(table)
+        connection = self.warehouse.connection
+        connection.execute(f"create or replace temp table fresh as {table.sql}")
+        with self.warehouse.transaction():
+            changes, has_changed = find_differences(connection, table, "fresh", table.relation)
+            if has_changed:
+                self._create(table, is_anew=True)
+                self._insert(table, "from fresh")
+            connection.execute("drop table fresh")
+            checks = self._check(table, staleness, table.relation)
+            row_count = self._conclude(table, inputs, changes, has_changed, checks, started, "different")
+        return self._outcome(table, row_count, staleness, changes, checks, started)
+
+    # For a scope.
+
+    def _build_scope(self, table: Table, inputs: dict[str, Version], staleness: Staleness, started: float) -> Outcome:
+        """Replaces the rows of what changed, or adds the entries that are new."""
+        connection = self.warehouse.connection
+        self._bind_scope(table, "scope_rows")
+        self._require_declared_columns(table)
+        columns = ", ".join(map(identifier, table.contract.columns))
+        connection.execute(f"create or replace temp table fresh as select {columns} from ({table.sql})")
+        with self.warehouse.transaction():
+            self._create(table)
+            if table.contract.dictionary:
+                entry = ", ".join(map(identifier, table.contract.dictionary))
+                connection.execute(f"delete from fresh where ({entry}) in (select ({entry}) from {table.relation})")
+                replaced = f"(select * from {table.relation} limit 0)"
+            else:
+                replaced = "before"
+                connection.execute(
+                    f"create or replace temp table before as "
+                    f"select {columns} from {table.relation} semi join replaced_attempts using (attempt_id)"
+                )
+            changes, has_changed = find_differences(connection, table, "fresh", replaced)
+            if has_changed:
+                if not table.contract.dictionary:
+                    connection.execute(
+                        f"delete from {table.relation} where attempt_id in (select attempt_id from before)"
+                    )
+                self._insert(table, "from fresh")
+            checks = self._check(table, staleness, "fresh")
+            row_count = self._conclude(table, inputs, changes, has_changed, checks, started, "different")
+        return self._outcome(table, row_count, staleness, changes, checks, started)
+
+    def _bind_scope(self, table: Table, relation: str) -> None:
+        """Makes what a query, or a check, reads in place of all attempts, records or shapes."""
+        if table.scope:
+            self.warehouse.connection.execute(f"create or replace temp view {table.scope} as select * from {relation}")
+
+    # By day.
 
     def _build_days(
-        self,
-        table: Table,
-        inputs: dict[str, Version],
-        reasons: list[str],
-        changes: list[Change],
-        forced_days: set[date],
-        started: float,
+        self, table: Table, inputs: dict[str, Version], staleness: Staleness, forced_days: set[date], started: float
     ) -> Outcome:
-        connection = self.warehouse.connection
         known = {row[0] for row in self.warehouse.rows("select distinct usage_date from core.cluster_days")}
         partition = identifier(table.contract.partition or "")
         stored: set[date] = set()
         if self._describe(table.relation) is not None:
             stored = {row[0] for row in self.warehouse.rows(f"select distinct {partition} from {table.relation}")}
         gone = stored - known
-        is_whole = any(change.usage_date is None and change.changed_from is None for change in changes)
-        days = set(known) if is_whole else self._touched_days(changes, known, table.contract.look_back_days)
+        is_whole = staleness.is_whole
+        days = known if is_whole else touched_days(self.warehouse, table.contract.look_back_days) & known
+        reasons = list(staleness.reasons)
         if forced := forced_days & known:
-            days |= forced
-            reasons = [*reasons, "asked for"]
+            days = days | forced
+            reasons.append("asked for")
         if gone:
-            reasons = [*reasons, f"{counted(len(gone), 'day')} no longer accounted for"]
+            reasons.append(f"{counted(len(gone), 'day')} no longer accounted for")
         if not reasons:
             return self._left_alone(table)
-        listed = sorted(days)
-        _list_days(connection, DAYS, listed)
-        _list_days(connection, "replaced_days", sorted(days | gone))
-        columns = ", ".join(map(identifier, table.contract.columns))
-        if listed:
-            self._query_into_fresh(table)
-        with self.warehouse.transaction():
-            self._create(table)
-            kept = "" if is_whole else f" where {partition} in (select usage_date from replaced_days)"
-            connection.execute(f"delete from {table.relation}{kept}")
-            if listed:
-                connection.execute(f"insert into {table.relation} select {columns} from fresh")
-            changed = [Change()] if is_whole else [Change(usage_date=day) for day in sorted(days | gone)]
-            row_count, checks = self._conclude(table, inputs, changed, bool(changed), started)
-        return Outcome(
-            table,
-            row_count,
-            days=listed,
-            reasons=reasons,
-            changes=changes,
-            checks=checks,
-            cpu_seconds=time.process_time() - started,
+        staleness = replace(staleness, reasons=reasons)
+        self._list_days([])
+        self._require_declared_columns(table)
+        with self.warehouse.transaction() as connection:
+            self._create(table, is_anew=is_whole)
+            if not is_whole and (replaced := sorted(days | gone)):
+                listed = ", ".join(f"date {literal(day)}" for day in replaced)
+                connection.execute(f"delete from {table.relation} where {partition} in ({listed})")
+            for _ in self._chunks(table, days, known):
+                self._insert(table, table.sql)
+            checks = self._check_days(table, staleness, days, known)
+            changes = [Change()] if is_whole else [Change(usage_date=day) for day in sorted(days | gone)]
+            row_count = self._conclude(table, inputs, changes, bool(changes), checks, started)
+        return self._outcome(table, row_count, staleness, changes, checks, started, sorted(days))
+
+    def _chunks(self, table: Table, days: set[date], known: set[date]) -> Iterator[None]:
+        """Lists some weeks after the other in the relation that day-grain queries and checks read."""
+        attempts = self.warehouse.value(
+            "select row_count from pipeline.state.tables where table_name = 'core.attempts'"
+        )
+        size = max(1, CHUNK_ATTEMPTS * len(known) // max(attempts or 0, 1))
+        chunk: list[date] = []
+        for day in [*sorted(days), None]:
+            # What a query reads lies between the first day and the last, so that a chunk has no gaps.
+            if chunk and (day is None or len(chunk) == size or day - chunk[-1] > timedelta(days=1)):
+                if len(days) > size:
+                    self.tell(f"{table.full_name} from {chunk[0]} to {chunk[-1]}")
+                self._list_days(chunk)
+                yield
+                chunk = []
+            if day is not None:
+                chunk.append(day)
+
+    def _list_days(self, days: list[date]) -> None:
+        listed = ", ".join(f"(date {literal(day)})" for day in days) or "(null::date)"
+        self.warehouse.connection.execute(
+            f"create or replace temp table {DAYS} as select * from (values {listed}) as d (usage_date) "
+            "where usage_date is not null"
         )
 
-    def _touched_days(self, changes: list[Change], known: set[date], look_back_days: int) -> set[date]:
+    # Checks.
+
+    def _check(self, table: Table, staleness: Staleness, relation: str) -> list[CheckOutcome]:
+        """Checks the rows of a relation, or of the whole table, where that is new or something failed before."""
         connection = self.warehouse.connection
-        connection.execute(
-            "create or replace temp table touched (usage_date date, changed_from timestamp, changed_to timestamp)"
-        )
-        if changes:
-            connection.executemany(
-                "insert into touched values (?, ?, ?)",
-                [(change.usage_date, change.changed_from, change.changed_to) for change in changes],
-            )
-        rows = self.warehouse.rows(
-            """
-            with touching as (
-                select usage_date from touched where usage_date is not null
-                union
-                select cluster_days.usage_date
-                from core.cluster_days as cluster_days
-                inner join touched
-                    on touched.usage_date is null
-                    and touched.changed_from < cluster_days.ends_at
-                    and touched.changed_to > cluster_days.starts_at
-            )
-            select distinct cast(unnest(generate_series(
-                usage_date, usage_date + to_days(?), interval 1 day
-            )) as date) from touching
-            """,
-            [look_back_days],
-        )
-        return {row[0] for row in rows} & known
+        if self._must_check_all(table, staleness):
+            relation = table.relation
+            self._bind_scope(table, SCOPES.get(table.scope or "", ""))
+        return [
+            check_contract(connection, table, relation),
+            *(check_sql(connection, check) for check in table.checks),
+        ]
 
-    def _create(self, table: Table) -> bool:
-        """Makes the table as its contract has it; true where it did not exist so."""
+    def _check_days(self, table: Table, staleness: Staleness, days: set[date], known: set[date]) -> list[CheckOutcome]:
+        """Checks the days that were rebuilt, or all, some weeks at a time; what does not know of days, once."""
+        connection = self.warehouse.connection
+        partition = identifier(table.contract.partition or "")
+        rows = f"(select * from {table.relation} where {partition} in (select usage_date from {DAYS}))"
+        found: list[CheckOutcome] = []
+        for _ in self._chunks(table, known if self._must_check_all(table, staleness) else days, known):
+            found = merged(
+                found,
+                [
+                    check_contract(connection, table, rows),
+                    *(check_sql(connection, check) for check in table.checks if check.is_by_day),
+                ],
+            )
+        if not found:
+            self._list_days([])
+            found = [check_contract(connection, table, rows)]
+            found += [check_sql(connection, check) for check in table.checks if check.is_by_day]
+        return [*found, *(check_sql(connection, check) for check in table.checks if not check.is_by_day)]
+
+    def _must_check_all(self, table: Table, staleness: Staleness) -> bool:
+        before = self.warehouse.stored_checks(table.full_name)
+        return staleness.has_new_rules or not before or not all(check.has_passed for check in before)
+
+    # Tables.
+
+    def _create(self, table: Table, is_anew: bool = False) -> None:
+        """Makes the table as its contract has it."""
         connection = self.warehouse.connection
         described = self._describe(table.relation)
-        if described is not None and described != _declared(table):
+        if described is not None and (is_anew or described != _declared(table)):
             connection.execute(f"drop table {table.relation}")
             described = None
+        if described is not None and self.warehouse.code_hash(table.full_name) == table.code_hash:
+            return
         if described is None:
             connection.execute(table.ddl(table.relation))
-        if described is None or self.warehouse.code_hash(table.full_name) != table.code_hash:
-            connection.execute(f"comment on table {table.relation} is {literal(table.contract.description.strip())}")
-            for name, meaning in table.columns.items():
-                told = meaning.description + (f" [{meaning.unit}]" if meaning.unit else "")
-                connection.execute(f"comment on column {table.relation}.{identifier(name)} is {literal(told)}")
-        return described is None
+        connection.execute(f"comment on table {table.relation} is {literal(table.contract.description.strip())}")
+        for name, meaning in table.columns.items():
+            told = meaning.description + (f" [{meaning.unit}]" if meaning.unit else "")
+            connection.execute(f"comment on column {table.relation}.{identifier(name)} is {literal(told)}")
+
+    def _insert(self, table: Table, query: str) -> None:
+        columns = ", ".join(map(identifier, table.contract.columns))
+        self.warehouse.connection.execute(f"insert into {table.relation} select {columns} from ({query})")
 
     def _describe(self, relation: str) -> list[tuple[str, str]] | None:
         database, schema, name = relation.split(".")
@@ -274,10 +276,9 @@ class Materialiser:
         )
         return rows or None
 
-    def _query_into_fresh(self, table: Table) -> None:
-        """Runs a table's query into the temporary table `fresh`; its columns must be the contract's, in order."""
-        self.warehouse.connection.execute(f"create or replace temp table fresh as {table.sql}")
-        found = [(row[0], row[1]) for row in self.warehouse.rows("describe fresh")]
+    def _require_declared_columns(self, table: Table) -> None:
+        """A query's columns must be the contract's, in order."""
+        found = [(row[0], row[1]) for row in self.warehouse.rows(f"describe select * from ({table.sql})")]
         declared = _declared(table)
         if found != declared:
             wrong = [f"{a} is {b}, expected {c}" for a, b, c in _mismatches(found, declared)]
@@ -291,49 +292,50 @@ class Materialiser:
         )
 
     def _conclude(
-        self, table: Table, inputs: dict[str, Version], changes: list[Change], has_changed: bool, started: float
-    ) -> tuple[int, list[CheckOutcome]]:
-        """Checks a table's new rows and records its state, inside the transaction that wrote them."""
-        connection = self.warehouse.connection
-        connection.execute("drop table if exists fresh")
+        self,
+        table: Table,
+        inputs: dict[str, Version],
+        changes: list[Change],
+        has_changed: bool,
+        checks: list[CheckOutcome],
+        started: float,
+        differences: str | None = None,
+    ) -> int:
+        """Records a table's state, inside the transaction that wrote its rows; how many they are."""
         row_count = self.warehouse.row_count(table.relation)
-        checks = [check_contract(connection, table), *(check_sql(connection, check) for check in table.checks)]
-        cpu_seconds = time.process_time() - started
-        self.warehouse.record(table.full_name, table.code_hash, inputs, row_count, changes, has_changed, cpu_seconds)
-        self.warehouse.store_checks(table.full_name, checks)
-        return row_count, checks
-
-
-def _list_days(connection: duckdb.DuckDBPyConnection, relation: str, days: list[date]) -> None:
-    connection.execute(f"create or replace temp table {relation} (usage_date date)")
-    if days:
-        connection.executemany(f"insert into {relation} values (?)", [[day] for day in days])
-
-
-def _compared(table: Table, column: str) -> str:
-    """A column as two versions of a row are compared by it: what accrues until as_of is no change of an open row."""
-    name = identifier(column)
-    if table.contract.interval and column in table.contract.accrues:
-        return f"case when {identifier(table.contract.interval[1])} is not null then {name} end as {name}"
-    return name
-
-
-def _span(table: Table) -> tuple[str, str, str]:
-    """SQL for the day, or the beginning and end of the span of time, that a row of a table matters for."""
-    if "usage_date" in table.contract.columns:
-        return "usage_date", "null::timestamp", "null::timestamp"
-    if table.contract.interval:
-        begins, end = table.contract.interval
-        begin = f"least({', '.join(map(identifier, [begins] if isinstance(begins, str) else begins))})"
-        end = identifier(end)
-        return (
-            "null::date",
-            f"date_trunc('hour', coalesce({begin}, timestamp '1900-01-01'))",
-            # What ends at midnight does not matter for the next day, unless it also begins then.
-            f"greatest(date_trunc('hour', coalesce({end}, {FOREVER}) - interval 1 second), "
-            f"date_trunc('hour', coalesce({begin}, timestamp '1900-01-01'))) + interval 1 hour",
+        self.warehouse.record(
+            table.full_name,
+            table.code_hash,
+            inputs,
+            row_count,
+            changes,
+            has_changed,
+            time.process_time() - started,
+            differences,
+            table.changed_key_sql if differences else None,
         )
-    return "null::date", "null::timestamp", "null::timestamp"
+        self.warehouse.store_checks(table.full_name, checks)
+        return row_count
+
+    def _outcome(
+        self,
+        table: Table,
+        row_count: int,
+        staleness: Staleness,
+        changes: list[Change],
+        checks: list[CheckOutcome],
+        started: float,
+        days: Iterable[date] = (),
+    ) -> Outcome:
+        return Outcome(
+            table,
+            row_count,
+            days=list(days),
+            reasons=staleness.reasons,
+            changes=changes,
+            checks=checks,
+            cpu_seconds=time.process_time() - started,
+        )
 
 
 def _declared(table: Table) -> list[tuple[str, str]]:
@@ -345,23 +347,3 @@ def _mismatches(found: list[tuple[str, str]], declared: list[tuple[str, str]]) -
     padded = [*found, *[("(nothing)", "(nothing)")] * (width - len(found))]
     expected = [*declared, *[("(nothing)", "(nothing)")] * (width - len(declared))]
     return [(a[0], a[1], f"{b[0]} {b[1]}") for a, b in zip(padded, expected, strict=True) if a != b]
-
-
-def _told(name: str, changes: list[Change]) -> list[str]:
-    """Why, in words: `jobs-11-07.psv changed 412 rows of core.attempts`."""
-    by_file: dict[str | None, int] = {}
-    days: set[date] = set()
-    for change in changes:
-        by_file[change.source_file] = by_file.get(change.source_file, 0) + change.changed_rows
-        if change.usage_date:
-            days.add(change.usage_date)
-    told = [
-        f"{file} changed {counted(count, 'row')} of {name}"
-        for file, count in sorted(by_file.items(), key=lambda item: str(item[0]))
-        if file
-    ]
-    if told:
-        return told
-    if days:
-        return [f"{name} was rebuilt for {counted(len(days), 'day')}"]
-    return [f"{name} changed"]

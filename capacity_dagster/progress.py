@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from capacity_dagster.outcome import Outcome
-from capacity_dagster.publish import Publication
+
+if TYPE_CHECKING:  # publishing tells its progress
+    from capacity_dagster.publish import Publication
 
 
 class Listener(Protocol):
@@ -17,7 +19,7 @@ class Listener(Protocol):
     def finished(self, outcome: Outcome) -> None:
         """A table is up to date."""
 
-    def published(self, publication: Publication) -> None:
+    def published(self, publication: "Publication") -> None:
         """A version is published, or is still current."""
 
 
@@ -46,7 +48,7 @@ def finished(outcome: Outcome) -> None:
         listener.finished(outcome)
 
 
-def published(publication: Publication) -> None:
+def published(publication: "Publication") -> None:
     """Tells that a version is published."""
     for listener in _listeners:
         listener.published(publication)

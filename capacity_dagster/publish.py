@@ -9,28 +9,31 @@ import hashlib
 import json
 import os
 import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cache
 from importlib.metadata import version as package_version
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import duckdb
 
+from capacity_dagster import progress
 from capacity_dagster.errors import CapacityError
 from capacity_dagster.materialise import Materialiser
+from capacity_dagster.parquet_files import ParquetFile, fingerprints, planned_files, write_files, writer_version
 from capacity_dagster.tables.catalogue import Catalogue, Table, assets_folder, load_catalogue
 from capacity_dagster.tables.checks import CheckOutcome
-from capacity_dagster.tables.quoting import identifier, literal
 from capacity_dagster.warehouse import Warehouse
 from capacity_dagster.wording import counted
 
 CURRENT = "current"
 VERSIONS = "versions"
 MANIFEST = "manifest.json"
-ROW_GROUP = 122_880
-"""Rows of a Parquet row group."""
+COPIED_AT_ONCE = 1 << 30
 
 
 class PublishRefused(CapacityError):
@@ -72,6 +75,7 @@ def publish(materialiser: Materialiser, run_id: str) -> Publication:
     Raises:
         PublishRefused: a blocking check has not passed, or a table is stale or was never built.
     """
+    started = time.process_time()
     warehouse, catalogue = materialiser.warehouse, materialiser.catalogue
     _refuse_unless_sound(materialiser)
     tables = [table for table in catalogue if table.is_published]
@@ -88,12 +92,14 @@ def publish(materialiser: Materialiser, run_id: str) -> Publication:
     number = 1 + max((int(folder.name) for folder in _finished(versions)), default=0)
     scratch = versions / f"{number:06d}.unfinished"
     scratch.mkdir()
-    tables_told = {table.full_name: _write_parquet(warehouse, table, scratch, before) for table in tables}
+    with _half_of_the_memory(warehouse):
+        tables_told = {table.full_name: _write_parquet(warehouse, table, scratch, before) for table in tables}
     _write_database(warehouse, scratch / "capacity.duckdb")
     manifest = {
         "version": number,
         "published_at": datetime.now(UTC).isoformat("T", "seconds"),
         "code_version": code_version(),
+        "parquet_writer": writer_version(),
         "run_id": run_id,
         "as_of": {
             cluster: as_of and f"{as_of.isoformat()}Z"
@@ -112,6 +118,7 @@ def publish(materialiser: Materialiser, run_id: str) -> Publication:
         "state": state,
     }
     (scratch / "README.md").write_text(_readme(catalogue, manifest), encoding="utf-8")
+    manifest["cpu_seconds"] = round(time.process_time() - started, 3)
     (scratch / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     _make_durable(scratch)
     folder = versions / f"{number:06d}"
@@ -183,30 +190,35 @@ def _states(materialiser: Materialiser) -> dict[str, str]:
     return {name: f"{version.file_id} {version.number}" if version else "" for name, version in versions.items()}
 
 
+@contextmanager
+def _half_of_the_memory(warehouse: Warehouse) -> Iterator[None]:
+    """Leaves to Parquet half of what DuckDB may have, most of which would only hold blocks that were read."""
+    limit: str = warehouse.value("select current_setting('memory_limit')")  # such as '476.8 MiB'
+    amount, unit = limit.split()
+    warehouse.connection.execute(f"set memory_limit = '{float(amount) / 2} {unit}'")
+    try:
+        yield
+    finally:
+        warehouse.connection.execute(f"set memory_limit = '{limit}'")
+
+
 def _write_parquet(warehouse: Warehouse, table: Table, scratch: Path, before: Publication | None) -> dict[str, Any]:
-    """One file a table, or one a day; a file whose rows did not change is the one of the version before."""
-    folder = scratch / "parquet" / table.layer / table.name
-    folder.mkdir(parents=True)
-    partition = table.contract.partition
-    days = [""]
-    if partition:
-        days = [str(row[0]) for row in warehouse.rows(f"select distinct {partition} from {table.relation} order by 1")]
-    changed = _changed_days(warehouse, table, before)
+    """The files of a table; one whose rows did not change is the one of the version before."""
+    progress.started(f"publishing {table.full_name}")
+    folder = Path("parquet") / table.layer / table.name
+    (scratch / folder).mkdir(parents=True)
     told: dict[str, Any] = {}
-    for day in days:
-        path = folder / (f"{day}.parquet" if partition else f"{table.name}.parquet")
-        relative = path.relative_to(scratch).as_posix()
-        kept = before and before.manifest["tables"].get(table.full_name, {}).get("files", {}).get(relative)
-        if before and kept and changed is not None and day not in changed:
-            _link_or_copy(before.folder / relative, path)
-            told[relative] = kept
-            continue
-        where = f" where {identifier(partition)} = {literal(day)}" if partition else ""
-        columns = ", ".join(map(identifier, table.contract.columns))
-        key = ", ".join(map(identifier, table.contract.key))
-        rows = _write_sorted(warehouse, f"select {columns} from {table.relation}{where} order by {key}", path)
-        with path.open("rb") as stream:
-            told[relative] = {"rows": rows, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+    files = planned_files(warehouse, table)
+    changed = _changed_files(warehouse, table, files, before)
+    for file in files:
+        if before and file.name not in changed:
+            name = (folder / file.name).as_posix()
+            _link_or_copy(before.folder / name, scratch / name)
+            told[name] = before.manifest["tables"][table.full_name]["files"][name]
+    to_write = [file for file in files if file.name in changed]
+    for file, sha256 in write_files(warehouse, table, to_write, scratch / folder):
+        name = (folder / file.name).as_posix()
+        told[name] = {"rows": file.rows, "sha256": sha256, "fingerprint": changed[file.name]}
     return {
         "rows": sum(file["rows"] for file in told.values()),
         "sha256": hashlib.sha256("".join(told[name]["sha256"] for name in sorted(told)).encode()).hexdigest(),
@@ -214,51 +226,44 @@ def _write_parquet(warehouse: Warehouse, table: Table, scratch: Path, before: Pu
     }
 
 
-def _write_sorted(warehouse: Warehouse, query: str, path: Path) -> int:
-    """Writes a query's rows, which have a total order, so that equal rows give equal bytes.
-
-    Not with DuckDB's COPY: how it encodes a column without nulls depends on whether the column ever had some.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    reader = warehouse.connection.sql(query).to_arrow_reader(ROW_GROUP)
-    rows = 0
-    pending: list[pa.RecordBatch] = []
-    with pq.ParquetWriter(path, reader.schema, compression="zstd") as writer:
-        for batch in reader:
-            rows += batch.num_rows
-            pending.append(batch)
-            if sum(each.num_rows for each in pending) >= ROW_GROUP:
-                whole = pa.Table.from_batches(pending)
-                writer.write_table(whole.slice(0, ROW_GROUP), row_group_size=ROW_GROUP)
-                pending = whole.slice(ROW_GROUP).to_batches()
-        writer.write_table(pa.Table.from_batches(pending, schema=reader.schema), row_group_size=ROW_GROUP)
-    return rows
+def _changed_files(
+    warehouse: Warehouse, table: Table, files: list[ParquetFile], before: Publication | None
+) -> dict[str, str]:
+    """The files that the version before does not have so, by name, with what tells their rows from others."""
+    same_writer = {"code_version": code_version(), "parquet_writer": writer_version()}
+    if before is None or not same_writer.items() <= before.manifest.items():
+        return fingerprints(warehouse, table, files)
+    told = before.manifest["tables"].get(table.full_name, {}).get("files", {})
+    published = {PurePosixPath(path).name: file for path, file in told.items()}
+    touched = _touched_days(warehouse, table, before)
+    suspects = [
+        file
+        for file in files
+        if touched is None
+        or not touched.isdisjoint(file.days())
+        or published.get(file.name, {}).get("rows") != file.rows
+    ]
+    found = fingerprints(warehouse, table, suspects)
+    return {name: mark for name, mark in found.items() if published.get(name, {}).get("fingerprint") != mark}
 
 
-def _changed_days(warehouse: Warehouse, table: Table, before: Publication | None) -> set[str] | None:
-    """The days ('' for a table without) that changed since the version before; None: any may have."""
+def _touched_days(warehouse: Warehouse, table: Table, before: Publication) -> set[date | None] | None:
+    """The days whose rows may have changed since the version before; None: any may have."""
     version = warehouse.version(table.full_name)
-    if before is None or version is None or before.manifest["code_version"] != code_version():
-        return None
     file_id, _, number = before.manifest["state"].get(table.full_name, "").partition(" ")
-    if file_id != version.file_id:
+    if version is None or file_id != version.file_id:
         return None
     if int(number) == version.number:
         return set()
-    if not table.contract.partition:
-        return {""}
-    changes = warehouse.changes_since(table.full_name, int(number))
-    if any(change.usage_date is None for change in changes):
-        return None
-    return {str(change.usage_date) for change in changes}
+    days = {change.usage_date for change in warehouse.changes_since(table.full_name, int(number))}
+    return None if table.contract.partition is None or None in days else days
 
 
 def _write_database(warehouse: Warehouse, target: Path) -> None:
     """Copies the checkpointed file, and leaves in the copy what is for readers only."""
+    progress.started("publishing capacity.duckdb")
     warehouse.connection.execute("checkpoint capacity")
-    shutil.copyfile(warehouse.site.work / "capacity.duckdb", target)
+    _copy(warehouse.site.work / "capacity.duckdb", target)
     connection = duckdb.connect(str(target))
     try:
         connection.execute("drop schema state cascade")
@@ -297,8 +302,8 @@ def _readme(catalogue: Catalogue, manifest: dict[str, Any]) -> str:
 
 This folder never changes. `capacity.duckdb` (DuckDB 1.4 or later) holds the schemas `mart` and `report`, with a
 comment on each table and column (`select * from duckdb_columns()`); `parquet/<schema>/<table>/` holds the same, one
-file a table or a day. Open what the link `current` points to, resolved once:
-`duckdb -readonly "$(readlink -f current)/capacity.duckdb"`.
+file a month, a day of a large month, or a table: read all of a folder. Open what the link `current` points to, resolved
+once: `duckdb -readonly "$(readlink -f current)/capacity.duckdb"`.
 
 Never average a rate: `report.efficiency('month')`, `report.team_efficiency('month')`, `report.cost_per_hour('month')`
 and `report.fleet('month')` divide sums. They take 'day', 'week', 'month', 'quarter', 'year' or 'all'.
@@ -329,6 +334,16 @@ def _remove_unfinished(versions: Path) -> None:
         shutil.rmtree(folder)
 
 
+def _copy(source: Path, target: Path) -> None:
+    """Copies inside the kernel; some file systems (XFS, Btrfs) only note that both files share their blocks."""
+    try:
+        with source.open("rb") as read, target.open("wb") as written:
+            while os.copy_file_range(read.fileno(), written.fileno(), COPIED_AT_ONCE):
+                pass
+    except (AttributeError, OSError):  # not every system has it, and not between all file systems
+        shutil.copyfile(source, target)
+
+
 def _link_or_copy(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
@@ -337,12 +352,15 @@ def _link_or_copy(source: Path, target: Path) -> None:
 
 
 def _make_durable(folder: Path) -> None:
-    """Makes a version's files read-only, and brings all of it to the disk before anything points to it."""
+    """Makes a version's files read-only, and brings all of it to the disk before anything points to it.
+
+    A file that has another link is of the version before, and was brought there with it.
+    """
     paths = sorted(folder.rglob("*"), reverse=True)
-    for path in paths:
-        if path.is_file():
-            path.chmod(0o444)
-    for path in [*paths, folder, folder.parent]:
+    written = [path for path in paths if path.is_file() and path.stat().st_nlink == 1]
+    for path in written:
+        path.chmod(0o444)
+    for path in [*written, *(path for path in paths if path.is_dir()), folder, folder.parent]:
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)

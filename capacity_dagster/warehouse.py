@@ -25,6 +25,7 @@ import duckdb
 from capacity_dagster.site_file import Site
 from capacity_dagster.tables.catalogue import PUBLISHED_LAYERS, SITE_SCHEMA, shared_sql
 from capacity_dagster.tables.checks import CheckOutcome
+from capacity_dagster.tables.quoting import literal
 
 log = logging.getLogger("capacity_dagster")
 
@@ -46,6 +47,8 @@ create table if not exists {database}.state.changes (
     table_name varchar, version bigint, usage_date date, changed_from timestamp, changed_to timestamp,
     source_file varchar, changed_rows bigint
 );
+alter table {database}.state.changes add column if not exists changed_columns varchar[];
+create table if not exists {database}.state.changed_keys (table_name varchar, version bigint, key varchar);
 create table if not exists {database}.state.checks (
     table_name varchar, check_name varchar, is_blocking boolean, has_passed boolean, failed_rows bigint, result json
 );
@@ -63,18 +66,14 @@ class Version:
 
 @dataclass(frozen=True)
 class Change:
-    """A change of a table: of one day, or of all days in a span; without either, of any day.
+    """A change of a table: of one day, or of any day.
 
     Attributes:
-        changed_from: beginning of the span, UTC (inclusive).
-        changed_to: end of the span, UTC (exclusive).
         source_file: the delivered file that brought it, where one did.
         changed_rows: how many rows it changed.
     """
 
     usage_date: date | None = None
-    changed_from: datetime | None = None
-    changed_to: datetime | None = None
     source_file: str | None = None
     changed_rows: int = 0
 
@@ -117,9 +116,8 @@ class Warehouse:
             "autoinstall_known_extensions": False,
             "autoload_known_extensions": False,
             "temp_directory": str(temporary),
+            "memory_limit": resources.memory_limit,
         }
-        if resources.memory_limit:
-            config["memory_limit"] = resources.memory_limit
         if resources.threads:
             config["threads"] = resources.threads
         connection = duckdb.connect(":memory:", config=config)
@@ -198,7 +196,7 @@ class Warehouse:
         return [
             Change(*row)
             for row in self.rows(
-                "select usage_date, changed_from, changed_to, source_file, changed_rows "
+                "select usage_date, source_file, changed_rows "
                 f"from {database}.state.changes where table_name = ? and version > ?",
                 [table_name, version],
             )
@@ -213,8 +211,15 @@ class Warehouse:
         changes: Sequence["Change"],
         has_changed: bool,
         cpu_seconds: float,
+        differences: str | None = None,
+        key: str | None = None,
     ) -> None:
-        """Writes a table's new state; inside the transaction that wrote its rows."""
+        """Writes a table's new state; inside the transaction that wrote its rows.
+
+        Args:
+            differences: the relation that has the changes in full, as `find_differences` makes it, if not `changes`.
+            key: SQL for the key of a difference, where somebody asks which ones changed.
+        """
         database = database_of(table_name)
         before = self.value(f"select version from {database}.state.tables where table_name = ?", [table_name])
         number = (before or 0) + 1 if has_changed or before is None else before
@@ -225,27 +230,49 @@ class Warehouse:
             [table_name, code_hash, number, row_count, cpu_seconds],
         )
         execute(f"delete from {database}.state.inputs where table_name = ?", [table_name])
-        for name, seen in inputs.items():
+        if inputs:
+            rows = ", ".join(
+                f"({literal(name)}, {literal(seen.file_id)}, {seen.number})" for name, seen in inputs.items()
+            )
+            execute(f"insert into {database}.state.inputs select ?, * from (values {rows})", [table_name])
+        if not has_changed:
+            return
+        columns = (
+            "table_name, version, usage_date, changed_from, changed_to, changed_columns, source_file, changed_rows"
+        )
+        if differences:
             execute(
-                f"insert into {database}.state.inputs values (?, ?, ?, ?)",
-                [table_name, name, seen.file_id, seen.number],
+                f"insert into {database}.state.changes ({columns}) "
+                "select ?, ?, changed_day, changed_from, changed_to, changed_columns, changed_by, "
+                f"count(distinct changed_key) from {differences} group by all",
+                [table_name, number],
             )
-        if has_changed and changes:
-            self.connection.executemany(
-                f"insert into {database}.state.changes values (?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        table_name,
-                        number,
-                        change.usage_date,
-                        change.changed_from,
-                        change.changed_to,
-                        change.source_file,
-                        change.changed_rows,
-                    )
-                    for change in changes
-                ],
+        elif changes:
+            rows = ", ".join(
+                f"({literal(change.usage_date) if change.usage_date else 'null'}::date, "
+                f"{literal(change.source_file) if change.source_file else 'null'}::varchar, {change.changed_rows})"
+                for change in changes
             )
+            execute(
+                f"insert into {database}.state.changes ({columns}) "
+                f"select ?, ?, c.d, null, null, null, c.f, c.n from (values {rows}) as c (d, f, n)",
+                [table_name, number],
+            )
+        if differences and key:
+            execute(
+                f"insert into {database}.state.changed_keys select distinct ?, ?, {key} from {differences} "
+                "where changed_key is not null",
+                [table_name, number],
+            )
+
+    def record_keys(self, table_name: str, keys: list[str]) -> None:
+        """Adds to a table's last change which keys changed: of raw tables, the loads."""
+        database = database_of(table_name)
+        self.connection.execute(
+            f"insert into {database}.state.changed_keys "
+            f"select table_name, version, unnest(?) from {database}.state.tables where table_name = ?",
+            [keys, table_name],
+        )
 
     def published_state(self) -> str | None:
         """What was published last, as `record_published` was told."""

@@ -16,6 +16,7 @@ import pytest
 
 from capacity_dagster.materialise import Materialiser
 from capacity_dagster.outcome import Outcome
+from capacity_dagster.publish import publish
 from capacity_dagster.site_file import Site, SourceKind, load_site, shipped_demo
 from capacity_dagster.sources.landing import scan
 from capacity_dagster.sources.reader import Load, Reader
@@ -116,6 +117,23 @@ def build(catalogue: Catalogue) -> Build:
             }
 
     return bring_up_to_date
+
+
+@pytest.fixture(scope="session")
+def published_by(catalogue: Catalogue) -> Callable[..., dict[str, str]]:
+    """published_by(site, as_of=None): builds a site, publishes it, and returns each Parquet file's sha256."""
+
+    def digests(site: Site, as_of: datetime | None = None) -> dict[str, str]:
+        warehouse = Warehouse(site, as_of)
+        with pytest.MonkeyPatch.context() as patched, warehouse.write("a test"):
+            patched.setattr(expectations, "check_expectations", lambda *_: [])
+            materialiser = Materialiser(warehouse, catalogue)
+            for table in catalogue:
+                materialiser.bring_up_to_date(table)
+            manifest: dict[str, Any] = publish(materialiser, "a run").manifest
+        return {path: file["sha256"] for table in manifest["tables"].values() for path, file in table["files"].items()}
+
+    return digests
 
 
 def _with_inputs(catalogue: Catalogue, names: Iterable[str]) -> set[str]:

@@ -9,6 +9,7 @@ import duckdb
 from dagster_duckdb import DuckDBResource
 from pydantic import PrivateAttr
 
+from capacity_dagster import progress
 from capacity_dagster.materialise import Materialiser
 from capacity_dagster.site_file import load_site, site_path
 from capacity_dagster.sources.landing import parse_instant
@@ -44,7 +45,7 @@ class WarehouseResource(DuckDBResource):
         warehouse = Warehouse(load_site(self.database), as_of, self.allow_erasing)
         run_id = context.run.run_id[:8] if context.run else "without a run"
         with warehouse.write(f"build {run_id}"):
-            self._materialiser = Materialiser(warehouse, load_catalogue())
+            self._materialiser = Materialiser(warehouse, load_catalogue(), progress.started)
             try:
                 yield self
             finally:

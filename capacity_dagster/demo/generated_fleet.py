@@ -272,7 +272,6 @@ def _attempts(random: np.random.Generator, lanes: list[Lane], attempts: int, fir
         first_at + random.integers(0, as_of - first_at - HOUR, never),
     )
     gives_up_at = np.minimum(never_submit + random.lognormal(6.0, 2.0, never).astype(np.int64), as_of - 1)
-    gives_up_at = np.minimum(never_submit + random.lognormal(6.0, 2.0, never).astype(np.int64), as_of - 1)
     never_end = np.where(never_state == PENDING, 0, gives_up_at)
 
     none = np.zeros(never, dtype=np.int64)

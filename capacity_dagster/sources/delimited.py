@@ -195,6 +195,11 @@ def _assemble(
     has_free_text_last: bool,
 ) -> None:
     """Creates `assembled_lines`: what becomes of the lines that are no whole records."""
+    if not connection.execute("select count(*) from short_lines").fetchall()[0][0]:
+        connection.execute(
+            "create temp table assembled_lines (source_line bigint, last_line bigint, text varchar, fate varchar)"
+        )
+        return
     # A first field is one of whole records where more lines begin with it than those that are too short.
     connection.execute(
         """

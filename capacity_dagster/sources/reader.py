@@ -84,6 +84,7 @@ class Reader:
         self.site = site
         self.table = table
         self.folder = site.work / "raw" / table.name
+        self._has_macros: duckdb.DuckDBPyConnection | None = None
 
     def load_id(self, delivery: Delivery) -> str:
         """Names what a file's content becomes: its sha256, the SQL that reads it and what the site file says of it."""
@@ -150,7 +151,9 @@ class Reader:
             "window_start": None,
             "window_end": None,
         }
-        connection.execute((assets_folder() / "raw" / "macros.sql").read_text(encoding="utf-8"))
+        if self._has_macros is not connection:
+            connection.execute((assets_folder() / "raw" / "macros.sql").read_text(encoding="utf-8"))
+            self._has_macros = connection
         drop_relations(connection)
         found = file_bytes.probe(delivery.file)
         columns = ", ".join(

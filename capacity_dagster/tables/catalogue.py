@@ -5,6 +5,7 @@ What belongs here: finding and reading the files, and the order of tables. What 
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
@@ -17,6 +18,7 @@ from sqlglot import exp
 
 from capacity_dagster.errors import ContractError
 from capacity_dagster.tables.contract import Column, Contract
+from capacity_dagster.tables.quoting import identifier
 
 LAYERS = ("raw", "core", "mart", "report")
 PUBLISHED_LAYERS = ("mart", "report")
@@ -26,6 +28,14 @@ LOAD_COLUMNS = ("source_file", "content_sha256", "collected_at")
 """Columns that the view of a raw table adds to each record from its delivery."""
 DAYS = "days"
 """The relation from which a day-grain query reads the days it is to build."""
+
+RECORDS_SCOPE, ATTEMPTS_SCOPE, SHAPES_SCOPE = "records_in_scope", "attempts_in_scope", "shapes_in_scope"
+SCOPES = {
+    RECORDS_SCOPE: "raw.slurm_jobs",
+    ATTEMPTS_SCOPE: "core.attempts",
+    SHAPES_SCOPE: "core.allocation_shapes",
+}
+"""Relations that a query may read in place of a whole table: all of it when everything is built, else what changed."""
 
 SITE_TABLES = {
     "site.settings": "site_name varchar, first_day date, reporting_time_zone varchar, tolerance_seconds bigint, "
@@ -57,6 +67,11 @@ class SqlCheck:
     sql: str
     description: str
     blocking: bool
+
+    @property
+    def is_by_day(self) -> bool:
+        """Whether it judges the days that are listed, and no others."""
+        return re.search(rf"\b(from|join) {DAYS}\b", self.sql) is not None
 
 
 @dataclass(frozen=True)
@@ -116,6 +131,30 @@ class Table:
         """The other tables that its checks read, as `schema.table`, sorted."""
         read = {name for check in self.checks for name in _read_by(check.sql)}
         return tuple(sorted(read - {self.full_name, *self.inputs}))
+
+    @cached_property
+    def scope(self) -> str | None:
+        """The one of `SCOPES` that the query reads."""
+        return next((name for name in SCOPES if re.search(rf"\b{name}\b", self.sql)), None)
+
+    @property
+    def holds_attempts(self) -> bool:
+        """Whether it has as many rows as there are attempts, and is rebuilt for those that changed."""
+        return self.scope is not None and "attempt_id" in self.contract.columns
+
+    @property
+    def entry_key(self) -> str:
+        """SQL for the entry of a dictionary that a row belongs to, as one text."""
+        return _entry_key(map(identifier, self.contract.dictionary))
+
+    @property
+    def changed_key_sql(self) -> str | None:
+        """SQL for the key of a change, where others ask which attempts or entries changed."""
+        if "attempt_id" in self.contract.key:
+            return "changed_key.attempt_id"
+        if self.contract.dictionary:
+            return _entry_key(f"changed_key.{identifier(name)}" for name in self.contract.dictionary)
+        return None
 
     @cached_property
     def code_hash(self) -> str:
@@ -231,9 +270,16 @@ def _check(file: Path) -> SqlCheck:
     return SqlCheck(name=file.stem, sql=sql, description=" ".join(header[1:]), blocking=match.group(1) == "error")
 
 
+def _entry_key(columns: Iterable[str]) -> str:
+    return f"concat_ws(chr(31), {', '.join(columns)})"
+
+
 def _read_by(sql: str) -> set[str]:
     parsed = sqlglot.parse_one(sql, dialect="duckdb")
-    return {f"{table.db}.{table.name}" for table in parsed.find_all(exp.Table) if table.db}
+    names = {(table.db, table.name) for table in parsed.find_all(exp.Table)}
+    return {f"{db}.{name}" for db, name in names if db} | {
+        SCOPES[name] for db, name in names if not db and name in SCOPES
+    }
 
 
 def _yaml(file: Path) -> Any:

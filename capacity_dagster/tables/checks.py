@@ -4,7 +4,7 @@ What belongs here: running checks in SQL and saying what failed, with samples. W
 """
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -82,15 +82,34 @@ def _rules(column: str, rules: Rules) -> list[Rule]:
     return [Rule(f"{column}_{kind}", column, expected, sql, rules.severity) for kind, expected, sql in found]
 
 
-def check_contract(connection: duckdb.DuckDBPyConnection, table: Table) -> CheckOutcome:
-    """Every rule of the contract in one scan, and the key's uniqueness."""
+def merged(before: list[CheckOutcome], later: list[CheckOutcome]) -> list[CheckOutcome]:
+    """What the same checks found on other rows, as one outcome each."""
+    if not before:
+        return later
+    return [
+        replace(
+            one,
+            has_passed=one.has_passed and other.has_passed,
+            failed_rows=one.failed_rows + other.failed_rows,
+            rules=[
+                {**rule, "failed_rows": rule["failed_rows"] + again["failed_rows"]}
+                for rule, again in zip(one.rules, other.rules, strict=True)
+            ],
+            sample=(one.sample + other.sample)[:SAMPLE_ROWS],
+        )
+        for one, other in zip(before, later, strict=True)
+    ]
+
+
+def check_contract(connection: duckdb.DuckDBPyConnection, table: Table, relation: str) -> CheckOutcome:
+    """Every rule of the contract in one scan of a relation with the table's columns, and the key's uniqueness."""
     rules = column_rules(table)
     counts: tuple[int, ...] = ()
     if rules:
         sums = ", ".join(f"count(case when {rule.violation} then 1 end)" for rule in rules)
-        counts = connection.execute(f"select {sums} from {table.relation}").fetchall()[0]
+        counts = connection.execute(f"select {sums} from {relation}").fetchall()[0]
     key = ", ".join(identifier(column) for column in table.contract.key)
-    duplicates = f"select {key}, count(*) as row_count from {table.relation} group by {key} having count(*) > 1"
+    duplicates = f"select {key}, count(*) as row_count from {relation} group by {key} having count(*) > 1"
     duplicate_count = connection.execute(f"select count(*) from ({duplicates})").fetchall()[0][0]
     entries = [
         {"rule": rule.name, "column": rule.column, "expected": rule.expected, "failed_rows": failed}
@@ -107,7 +126,7 @@ def check_contract(connection: duckdb.DuckDBPyConnection, table: Table) -> Check
     sample: list[dict[str, Any]] = []
     broken = [rule.violation for rule, failed in zip(rules, counts, strict=True) if failed]
     if broken:
-        sample = sample_rows(connection, f"select * from {table.relation} where {' or '.join(broken)}")
+        sample = sample_rows(connection, f"select * from {relation} where {' or '.join(broken)}")
     elif duplicate_count:
         sample = sample_rows(connection, duplicates)
     failed_rows = sum(counts) + duplicate_count

@@ -52,9 +52,13 @@ class Contract(_Model):
         key: columns that identify a row.
         partition: the column of reporting days by which the table is rebuilt; None: it is rebuilt whole.
         interval: the columns between which a row matters; a changed row re-opens every day in between. Of several
-            beginnings the earliest counts.
+            beginnings the earliest counts; without an end it matters for ever.
+        dictionary: columns of which each combination is an entry that is explained without regard to who uses it: its
+            rows come and go with their users, and concern nobody else.
         accrues: columns that grow with as_of while the interval is open; that alone re-opens no day.
         provenance: columns that say where a row came from; a change in them alone changes no number.
+        filed_by: the column of times by whose months and days the published Parquet is split into files, where that is
+            not the partition.
         look_back_days: how many days before a day its rows are computed from: a changed day re-opens as many
             days after it.
         delivered: for raw tables, the columns of a delivery by the name the source's tool gives them.
@@ -65,9 +69,11 @@ class Contract(_Model):
     key: tuple[str, ...]
     columns: dict[str, Rules]
     partition: str | None = None
-    interval: tuple[str | tuple[str, ...], str] | None = None
+    interval: tuple[str | tuple[str, ...], str | None] | None = None
+    dictionary: tuple[str, ...] = ()
     accrues: tuple[str, ...] = ()
     provenance: tuple[str, ...] = ()
+    filed_by: str | None = None
     look_back_days: Annotated[int, Field(ge=0)] = 0
     owner: str = "team:capacity-engineering"
     tags: dict[str, str] = {}
@@ -98,18 +104,26 @@ class Contract(_Model):
     @model_validator(mode="after")
     def _named_columns_exist(self) -> "Contract":
         begins, end = self.interval or ((), None)
-        named = {*self.key, *self.provenance, *self.accrues, *((begins,) if isinstance(begins, str) else begins)}
-        named |= {name for name in (self.partition, end) if name}
+        named = {*self.key, *self.provenance, *self.accrues, *self.dictionary}
+        named |= {begins} if isinstance(begins, str) else set(begins)
+        named |= {name for name in (self.partition, self.filed_by, end) if name}
         if missing := named - set(self.columns):
             raise ValueError(
-                f"key, partition, interval and provenance name columns it does not have: {sorted(missing)}"
+                f"key, partition, filed_by, interval and provenance name columns it does not have: {sorted(missing)}"
             )
+        if self.files_by and not self.columns[self.files_by].not_null:
+            raise ValueError(f"{self.files_by} tells which file a row is published in: it must be not_null")
         return self
 
     @property
     def first_line(self) -> str:
         """What one row is."""
         return self.description.strip().splitlines()[0]
+
+    @property
+    def files_by(self) -> str | None:
+        """The column by whose months and days the published Parquet is split into files; None: it is one file."""
+        return self.filed_by or self.partition
 
     @property
     def compared_columns(self) -> list[str]:

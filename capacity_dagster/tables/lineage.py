@@ -1,4 +1,5 @@
-"""Column lineage, read from the SQL: which columns of which tables each column of a table comes from.
+"""Column lineage, read from the SQL: which columns of which tables each column of a table comes from, and which columns
+of its inputs a table's query reads at all.
 
 Reading it takes seconds, so `python -m capacity_dagster.tables.lineage` writes it to `assets_sql/lineage.json`, which a
 test keeps fresh.
@@ -7,14 +8,19 @@ test keeps fresh.
 import json
 import re
 from functools import cache
+from typing import Any
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.lineage import lineage
+from sqlglot.optimizer.pushdown_projections import pushdown_projections
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.optimizer.scope import traverse_scope
 
 from capacity_dagster.tables.catalogue import (
     DAYS,
     LANDING_TABLES,
+    SCOPES,
     SITE_TABLES,
     Catalogue,
     Table,
@@ -28,11 +34,7 @@ Origins = dict[str, list[tuple[str, str]]]
 
 def column_lineage(catalogue: Catalogue, table: Table) -> Origins:
     """The origins of a table's columns among the catalogue's tables."""
-    query = sqlglot.parse_one(table.sql, dialect="duckdb")
-    for found in query.find_all(exp.Table):
-        if found.name == DAYS and not found.db:
-            found.set("db", exp.to_identifier("build"))  # every relation has a schema, as sqlglot wants it
-    nodes = lineage(None, query, schema=_schema(catalogue), dialect="duckdb", copy=False)
+    nodes = lineage(None, _query(table), schema=_schema(catalogue), dialect="duckdb", copy=False)
     assert isinstance(nodes, dict)
     origins: Origins = {}
     for column, node in nodes.items():
@@ -47,27 +49,77 @@ def column_lineage(catalogue: Catalogue, table: Table) -> Origins:
     return origins
 
 
+def columns_read(catalogue: Catalogue, table: Table) -> dict[str, list[str]]:
+    """The columns of each input that a table's query reads, whether they become columns or decide about rows."""
+    schema: dict[str, Any] = _schema(catalogue)
+    query = pushdown_projections(
+        qualify(_query(table), schema=schema, dialect="duckdb", validate_qualify_columns=False)
+    )
+    found: dict[str, set[str]] = {name: set() for name in table.inputs}
+    for scope in traverse_scope(query):
+        for column in scope.columns:
+            source = scope.sources.get(column.table)
+            if isinstance(source, exp.Table):
+                found.setdefault(f"{source.db}.{source.name}", set()).add(column.name)
+            elif source is None:  # of `using` or of a lateral: whichever input has such a column
+                for columns in found.values():
+                    columns.add(column.name)
+    every = {name: schema[name.split(".")[0]][name.split(".")[1]] for name in table.inputs}
+    return {name: sorted(found[name].intersection(every[name])) for name in table.inputs}
+
+
 def render(catalogue: Catalogue) -> str:
     """The lineage of all tables but the raw ones, as the committed file has it."""
-    origins = {
+    content = {
         table.full_name: {
-            column: [f"{name}.{origin}" for name, origin in found]
-            for column, found in column_lineage(catalogue, table).items()
+            "columns": {
+                column: [f"{name}.{origin}" for name, origin in found]
+                for column, found in column_lineage(catalogue, table).items()
+            },
+            "reads": columns_read(catalogue, table),
         }
         for table in catalogue
         if not table.is_raw
     }
-    return json.dumps(origins, indent=1, sort_keys=True) + "\n"
+    return json.dumps(content, indent=1, sort_keys=True) + "\n"
+
+
+def committed_lineage() -> dict[str, Origins]:
+    """The lineage of each table, by full name, from the committed file."""
+    return {
+        table: {column: [_split(origin) for origin in origins] for column, origins in content["columns"].items()}
+        for table, content in _committed().items()
+    }
+
+
+def read_columns(table: str, name: str) -> list[str] | None:
+    """The columns of an input that a table's query reads, from the committed file; None: it does not say, so any."""
+    columns: list[str] | None = _committed().get(table, {}).get("reads", {}).get(name)
+    return columns
 
 
 @cache
-def committed_lineage() -> dict[str, Origins]:
-    """The lineage of each table, by full name, from the committed file."""
+def _committed() -> dict[str, Any]:
     content = json.loads((assets_folder() / "lineage.json").read_text(encoding="utf-8"))
-    return {
-        table: {column: [_split(origin) for origin in origins] for column, origins in columns.items()}
-        for table, columns in content.items()
-    }
+    assert isinstance(content, dict)
+    return content
+
+
+def _query(table: Table) -> exp.Expr:
+    """A table's query; every relation has a schema, as sqlglot wants it."""
+    query = sqlglot.parse_one(table.sql, dialect="duckdb")
+    for found in query.find_all(exp.Table):
+        if found.db:
+            continue
+        if found.name == DAYS:
+            found.set("db", exp.to_identifier("build"))
+        elif found.name in SCOPES:
+            schema, name = SCOPES[found.name].split(".")
+            alias = found.alias or found.name
+            found.set("this", exp.to_identifier(name))
+            found.set("db", exp.to_identifier(schema))
+            found.set("alias", exp.TableAlias(this=exp.to_identifier(alias)))
+    return query
 
 
 def _split(origin: str) -> tuple[str, str]:

@@ -4,22 +4,14 @@ import gzip
 import random as python_random
 import tempfile
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 from random_sites import OPEN, RandomSite, random_sites, told
 from test_ledger_properties import SITES, written
 
-from capacity_dagster.materialise import Materialiser
-from capacity_dagster.publish import publish
 from capacity_dagster.site_file import Site
-from capacity_dagster.tables import expectations
-from capacity_dagster.tables.catalogue import Catalogue
-from capacity_dagster.warehouse import Warehouse
 
 Files = dict[str, str | bytes]
 SEEDS = st.integers(0, 999)
@@ -112,24 +104,7 @@ def test_random_sites_delivered_otherwise_have_the_same_content(
     one_site()
 
 
-@pytest.fixture
-def published(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> Callable[[Site], dict[str, str]]:
-    """published(site): builds a site, publishes it, and returns each Parquet file's sha256."""
-    monkeypatch.setattr(expectations, "check_expectations", lambda *_: [])
-
-    def digests(site: Site, as_of: datetime | None = None) -> dict[str, str]:
-        warehouse = Warehouse(site, as_of)
-        with warehouse.write("a test"):
-            materialiser = Materialiser(warehouse, catalogue)
-            for table in catalogue:
-                materialiser.bring_up_to_date(table)
-            manifest: dict[str, Any] = publish(materialiser, "a run").manifest
-        return {path: file["sha256"] for table in manifest["tables"].values() for path, file in table["files"].items()}
-
-    return digests
-
-
-def test_random_sites_publish_the_same_bytes(build, published: Callable[[Site], dict[str, str]]) -> None:
+def test_random_sites_publish_the_same_bytes(build, published_by: Callable[[Site], dict[str, str]]) -> None:
     @settings(SITES, max_examples=2)
     @given(random_sites(most_clusters=3), SEEDS)
     def one_site(random: RandomSite, seed: int) -> None:
@@ -137,14 +112,16 @@ def test_random_sites_publish_the_same_bytes(build, published: Callable[[Site], 
         note(random.toml())
         note(told(random.files()))
         with tempfile.TemporaryDirectory() as folder:
-            plain = published(written(Path(folder) / "plain", random.toml(), random.files()))
+            plain = published_by(written(Path(folder) / "plain", random.toml(), random.files()))
             piecemeal = written(Path(folder) / "piecemeal", random.toml("[resources]\nthreads = 1"), {})
             first, last = arriving(random.files(), 2, dice)
             write_into(piecemeal, first)
             build(piecemeal)
             write_into(piecemeal, last)
-            assert published(piecemeal) == plain
-            otherwise = published(written(Path(folder) / "otherwise", random.toml(), delivered_otherwise(random, dice)))
+            assert published_by(piecemeal) == plain
+            otherwise = published_by(
+                written(Path(folder) / "otherwise", random.toml(), delivered_otherwise(random, dice))
+            )
             # These say where records came from, and how well.
             told_apart = ("parquet/report/data_trust_daily/", "parquet/mart/attempts/")
             assert {path: sha256 for path, sha256 in otherwise.items() if not path.startswith(told_apart)} == {

@@ -1,19 +1,24 @@
 """Publishing: what readers see while versions are swapped, and what a failed check leaves."""
 
+import hashlib
 import json
 import multiprocessing
+import shutil
 import stat
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
+from capacity_dagster import parquet_files
 from capacity_dagster.building import selection
 from capacity_dagster.materialise import Materialiser
 from capacity_dagster.publish import Publication, PublishRefused, current, publish
 from capacity_dagster.site_file import Site, load_site
 from capacity_dagster.sources.landing import scan
+from capacity_dagster.tables import expectations
 from capacity_dagster.tables.catalogue import Catalogue
 from capacity_dagster.warehouse import Warehouse
 
@@ -135,12 +140,73 @@ def test_a_version_is_immutable_and_shares_what_did_not_change(demo_site: Site, 
     assert not built_and_published(demo_site, catalogue).is_new
     rename_team(demo_site, "team-other")
     second = built_and_published(demo_site, catalogue)
-    kept, rewritten = "parquet/mart/cost_daily/2026-11-21.parquet", "parquet/mart/attempts/attempts.parquet"
+    kept, rewritten = "parquet/mart/cost_daily/2026-11.parquet", "parquet/mart/attempts/2026-11.parquet"
     assert (first.folder / kept).stat().st_ino == (second.folder / kept).stat().st_ino
     assert (first.folder / rewritten).stat().st_ino != (second.folder / rewritten).stat().st_ino
     for file in (second.folder / "capacity.duckdb", second.folder / kept):
         assert stat.S_IMODE(file.stat().st_mode) == 0o444
     assert (demo_site.published / "current").readlink() == Path("versions/000002")
+
+
+def test_only_files_whose_rows_changed_are_written(
+    demo_site: Site, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expectations, "check_expectations", lambda *_: [])
+    monkeypatch.setattr(parquet_files, "MONTH_VALUES", 0)
+    first = built_and_published(demo_site, catalogue)
+    hours = sorted(path for path in files_of(first) if path.startswith("parquet/mart/attempt_hours/"))
+    assert hours == ["parquet/mart/attempt_hours/2026-11-21.parquet"]
+
+    # A day that is rebuilt, and comes out as it was, is not written again.
+    warehouse = Warehouse(demo_site)
+    with warehouse.write("a test"):
+        materialiser = Materialiser(warehouse, catalogue)
+        for table in catalogue:
+            materialiser.bring_up_to_date(table, [date(2026, 11, 21)] if table.contract.partition else ())
+        second = publish(materialiser, "a run")
+    assert second.is_new
+    assert not rewritten(first, second)
+
+    # Neither is anything after the working files were lost.
+    shutil.rmtree(demo_site.work)
+    third = built_and_published(demo_site, catalogue)
+    assert third.is_new
+    assert not rewritten(second, third)
+
+    rename_team(demo_site, "team-other")
+    fourth = built_and_published(demo_site, catalogue)
+    changed = rewritten(third, fourth)
+    assert changed == {path for path, sha256 in files_of(fourth).items() if sha256 != files_of(third).get(path)}
+    assert {path.split("/")[2] for path in changed} >= {"attempts", "attempt_hours", "team_efficiency_daily"}
+    assert not {path.split("/")[2] for path in changed} & {"attempt_nodes", "node_timeline", "cost_daily"}
+    for path, sha256 in files_of(fourth).items():
+        assert hashlib.sha256((fourth.folder / path).read_bytes()).hexdigest() == sha256
+
+
+def test_files_of_another_writer_are_written_again(
+    demo_site: Site, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(expectations, "check_expectations", lambda *_: [])
+    first = built_and_published(demo_site, catalogue)
+    rename_team(demo_site, "team-other")
+    monkeypatch.setattr("capacity_dagster.publish.writer_version", lambda: "another")
+    second = built_and_published(demo_site, catalogue)
+    assert rewritten(first, second) == set(files_of(second))
+
+
+def files_of(publication: Publication) -> dict[str, str]:
+    """The sha256 of each Parquet file of a version."""
+    tables = publication.manifest["tables"].values()
+    return {path: file["sha256"] for table in tables for path, file in table["files"].items()}
+
+
+def rewritten(before: Publication, after: Publication) -> set[str]:
+    """The files of a version that are not those of the version before."""
+    return {
+        path
+        for path in files_of(after)
+        if not (before.folder / path).exists() or not (before.folder / path).samefile(after.folder / path)
+    }
 
 
 def test_a_killed_publisher_leaves_nothing_behind(demo_site: Site, catalogue: Catalogue) -> None:

@@ -23,6 +23,7 @@ from capacity_dagster.tables.catalogue import (
     DAYS,
     LANDING_TABLES,
     PUBLISHED_LAYERS,
+    SCOPES,
     SITE_TABLES,
     Table,
     load_catalogue,
@@ -140,6 +141,8 @@ def _give(connection: duckdb.DuckDBPyConnection, table: Table, given: Path) -> N
             }
         if name in files:
             _insert(connection, relation, files[name], required)
+    if table.scope:
+        connection.execute(f"create temp view {table.scope} as select * from {SCOPES[table.scope]}")
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, relation: str, file: Path, required: dict[str, str]) -> None:

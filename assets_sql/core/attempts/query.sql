@@ -1,31 +1,43 @@
 -- Of each attempt's records, one wins: the one collected last; where no delivery says when it was collected, the one
 -- that knows the later instant; then the larger content hash. Never by arrival.
-with records as (
+with repeated as (
     select
         cluster,
         job_id,
-        submitted_at,
-        load_id,
-        source_line,
-        row_number() over (
-            partition by cluster, job_id, submitted_at
-            order by
-                collected_at desc nulls last,
-                ended_at is not null desc,
-                greatest(ended_at, started_at) desc nulls last,
-                content_sha256 desc,
-                source_line desc
-        ) as place
-    from raw.slurm_jobs
+        submitted_at
+    from records_in_scope
     where not is_step
+    group by cluster, job_id, submitted_at
+    having count(*) > 1
 ),
 
-winners as (
-    select jobs.*
-    from raw.slurm_jobs as jobs
-    inner join records
-        on jobs.load_id = records.load_id and jobs.source_line = records.source_line
-    where records.place = 1
+ranked as (
+    select
+        records.load_id,
+        records.source_line,
+        row_number() over (
+            partition by records.cluster, records.job_id, records.submitted_at
+            order by
+                records.collected_at desc nulls last,
+                records.ended_at is not null desc,
+                greatest(records.ended_at, records.started_at) desc nulls last,
+                records.content_sha256 desc,
+                records.source_line desc
+        ) as place
+    from records_in_scope as records
+    inner join repeated
+        on records.cluster = repeated.cluster
+        and records.job_id = repeated.job_id
+        and records.submitted_at = repeated.submitted_at
+    where not records.is_step
+),
+
+losers as (
+    select
+        load_id,
+        source_line
+    from ranked
+    where place > 1
 ),
 
 -- After a resize the follow-up record keeps the original start: its true start is its submission.
@@ -33,7 +45,7 @@ resized_jobs as (
     select distinct
         cluster,
         job_id
-    from winners
+    from records_in_scope
     where state = 'RESIZING'
 ),
 
@@ -45,9 +57,12 @@ followers as (
         lag(segments.state) over (
             partition by segments.cluster, segments.job_id order by segments.submitted_at
         ) = 'RESIZING' as is_resize_follower
-    from winners as segments
+    from records_in_scope as segments
     inner join resized_jobs
         on segments.cluster = resized_jobs.cluster and segments.job_id = resized_jobs.job_id
+    left join losers
+        on segments.load_id = losers.load_id and segments.source_line = losers.source_line
+    where not segments.is_step and losers.load_id is null
 ),
 
 end_classes as (
@@ -98,11 +113,27 @@ accelerators as (
     group by tres.tres
 ),
 
+-- Only distinct strings are parsed.
+allocations as (
+    select
+        strings.allocated_tres,
+        accelerators.tres is not null as holds_accelerators,
+        accelerators.tres is null
+        and regexp_matches(strings.allocated_tres, 'gres/(gpu|shard|mps)(:[^=,]+)?=0(,|$)') as is_no_consume,
+        tres_memory_mib(strings.allocated_tres) as memory_mib
+    from (
+        select distinct allocated_tres
+        from records_in_scope
+        where not is_step and allocated_tres is not null
+    ) as strings
+    left join accelerators on strings.allocated_tres = accelerators.tres
+),
+
 -- One record stands for all tasks of an array that have not started, as a list such as 123_[1,3,5-9:2%10]. Sizes and
 -- steps of distinct lists are counted; where Slurm cut a list (`...`), what is left of it is a lower bound.
 array_lists as (
     select distinct job_id_shown
-    from winners
+    from records_in_scope
     where regexp_matches(job_id_shown, '_\[')
 ),
 
@@ -140,7 +171,7 @@ expanded_arrays as (
         submitted_at,
         load_id,
         count(distinct job_id_shown) as array_tasks
-    from raw.slurm_jobs
+    from records_in_scope
     where not is_step and started_at is null and regexp_matches(job_id_shown, '^[0-9]+_[0-9]+$')
     group by cluster, job_id, submitted_at, load_id
     having count(distinct job_id_shown) > 1
@@ -155,7 +186,7 @@ workload_classes as (
         select distinct
             coalesce(partition_name, '') as partition_name,
             coalesce(qos, '') as qos
-        from winners
+        from records_in_scope
     ) as kinds
     inner join site.workload_rules as rules
         on (rules.partition_name is null or rules.partition_name = kinds.partition_name)
@@ -197,26 +228,28 @@ select
     end_classes.end_class = 'open' or (winners.ended_at is null and winners.started_at is not null) as is_open,
     unit_accelerators(coalesce(requested.requested_units, case when requested.tres is null then 0 end))
         as accelerators_requested,
-    allocated.tres is not null as holds_accelerators,
-    allocated.tres is null and regexp_matches(coalesce(winners.allocated_tres, ''), 'gres/(gpu|shard|mps)(:[^=,]+)?=0(,|$)')
-        as is_no_consume,
+    coalesce(allocations.holds_accelerators, false) as holds_accelerators,
+    coalesce(allocations.is_no_consume, false) as is_no_consume,
     coalesce(arrays.array_tasks, expanded_arrays.array_tasks, 1) as array_tasks,
     arrays.array_task_limit,
     winners.cpus,
     winners.nodes,
+    allocations.memory_mib,
     winners.requested_tres,
     winners.allocated_tres,
     winners.node_list,
     winners.reason,
     winners.source_file,
     winners.source_line
-from winners
+from records_in_scope as winners
+left join losers
+    on winners.load_id = losers.load_id and winners.source_line = losers.source_line
 left join followers
     on winners.cluster = followers.cluster
     and winners.job_id = followers.job_id
     and winners.submitted_at = followers.submitted_at
 left join end_classes on winners.state = end_classes.state
-left join accelerators as allocated on winners.allocated_tres = allocated.tres
+left join allocations on winners.allocated_tres = allocations.allocated_tres
 left join accelerators as requested on winners.requested_tres = requested.tres
 left join arrays on winners.job_id_shown = arrays.job_id_shown
 left join expanded_arrays
@@ -228,3 +261,4 @@ left join expanded_arrays
 left join workload_classes
     on coalesce(winners.partition_name, '') = workload_classes.partition_name
     and coalesce(winners.qos, '') = workload_classes.qos
+where not winners.is_step and losers.load_id is null

@@ -21,11 +21,10 @@ select
     attempts.cluster,
     lists.node,
     node_share(attempts.cpus, attempts.nodes) as cpus_on_node,
-    node_share(tres_memory_mib(attempts.allocated_tres), attempts.nodes)
-        as memory_mib_on_node,
+    node_share(attempts.memory_mib, attempts.nodes) as memory_mib_on_node,
     attempts.started_at,
     coalesce(attempts.ended_at, runaways.ended_at) as ended_at
-from core.attempts as attempts
+from attempts_in_scope as attempts
 inner join lists on attempts.cluster = lists.cluster and attempts.node_list = lists.node_list
 left join core.runaway_attempts as runaways on attempts.attempt_id = runaways.attempt_id
 left join core.rejected_attempts as rejected on attempts.attempt_id = rejected.attempt_id

@@ -2,7 +2,7 @@
 -- the first is expanded until none is left. Numbers keep their leading zeros. Only distinct lists are expanded.
 with recursive lists as (
     select node_list
-    from raw.slurm_jobs
+    from records_in_scope
     where not is_step and node_list is not null and node_list <> 'None assigned'
     union
     select node_list

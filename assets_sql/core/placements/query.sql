@@ -6,7 +6,7 @@
 with shapes as (
     select
         shapes.*
-    from core.allocation_shapes as shapes
+    from shapes_in_scope as shapes
     left join core.share_placements as shares using (cluster, allocated_tres, node_list, epoch_at)
     group by shapes.cluster, shapes.allocated_tres, shapes.node_list, shapes.epoch_at
     having count(shares.reject_reason) = 0

@@ -33,12 +33,13 @@ select
     )) as accelerator_seconds_counted,
     attempts.source_file,
     attempts.source_line
-from core.attempts as attempts
+from attempts_in_scope as attempts
 inner join core.clusters as clusters on attempts.cluster = clusters.cluster
-left join core.inventory_epochs as epochs
+left join core.epoch_days as epochs
     on attempts.cluster = epochs.cluster
-    and attempts.started_at >= epochs.epoch_at
-    and attempts.started_at < epochs.epoch_end_at
+    and date_trunc('day', attempts.started_at) = epochs.start_day_at
+    and attempts.started_at >= epochs.valid_from_at
+    and attempts.started_at < epochs.valid_to_at
 inner join rejected_shapes as shapes
     on attempts.cluster = shapes.cluster
     and attempts.allocated_tres = shapes.allocated_tres

@@ -138,10 +138,11 @@ holdings as (
         and placements.allocated_tres = attempts.allocated_tres
         and placements.node_list = coalesce(attempts.node_list, '')
         and attempts.started_at is not null
-    left join core.inventory_epochs as epochs
+    left join core.epoch_days as epochs
         on attempts.cluster = epochs.cluster
-        and attempts.started_at >= epochs.epoch_at
-        and attempts.started_at < epochs.epoch_end_at
+        and date_trunc('day', attempts.started_at) = epochs.start_day_at
+        and attempts.started_at >= epochs.valid_from_at
+        and attempts.started_at < epochs.valid_to_at
     where placements.epoch_at = coalesce(epochs.epoch_at, timestamp '1900-01-01')
         and coalesce(attempts.ended_at, timestamp '9999-01-01') > attempts.started_at
 ),

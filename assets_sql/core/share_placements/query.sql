@@ -6,7 +6,7 @@ with shape_nodes as (
     select
         shapes.*,
         coalesce(hostlists.node, 'unassigned') as node
-    from core.allocation_shapes as shapes
+    from shapes_in_scope as shapes
     left join core.hostlists as hostlists on shapes.node_list = hostlists.node_list
 ),
 
@@ -78,7 +78,7 @@ demands as (
         tres.share,
         aliases.accelerator_model as demanded_model,
         tres.accelerators_counted as demanded
-    from core.allocation_shapes as shapes
+    from shapes_in_scope as shapes
     inner join core.tres as tres on shapes.allocated_tres = tres.tres
     left join site.accelerators as aliases on tres.device_type = aliases.alias
     where tres.share <> ''
@@ -90,7 +90,7 @@ demands as (
         '' as share,
         cast(null as varchar) as demanded_model,
         tres.accelerators_counted as demanded
-    from core.allocation_shapes as shapes
+    from shapes_in_scope as shapes
     inner join core.tres as tres on shapes.allocated_tres = tres.tres
     inner join mig_nodes using (cluster, allocated_tres, node_list, epoch_at)
     where tres.share = '' and (tres.accelerator_type = '' or mig_nodes.only_share = 'replicas')

@@ -3,11 +3,11 @@
 -- distinct strings are parsed.
 with strings as (
     select allocated_tres as tres
-    from raw.slurm_jobs
+    from records_in_scope
     where not is_step and allocated_tres is not null
     union
     select requested_tres
-    from raw.slurm_jobs
+    from records_in_scope
     where not is_step and requested_tres is not null
     union
     select reserved_tres

@@ -15,67 +15,28 @@ bounds as (
     group by cluster
 ),
 
-pieces as (
+-- What has no end is read apart, so that an engine can leave out what it stores of other times.
+models as (
     select
-        nodes.attempt_id,
+        cluster,
+        node,
+        accelerator_model
+    from core.node_capacity
+    union
+    select
         nodes.cluster,
         nodes.node,
-        nodes.accelerator_model,
-        nodes.accelerator_units,
-        coalesce(capacity.pool, 'unassigned') as pool,
-        greatest(nodes.started_at, capacity.valid_from_at, bounds.first_at) as starts_at,
-        least(nodes.ended_at, capacity.valid_to_at, bounds.last_at) as ends_at
+        nodes.accelerator_model
     from mart.attempt_nodes as nodes
     inner join bounds
-        on nodes.cluster = bounds.cluster
-        and nodes.started_at < bounds.last_at
-        and coalesce(nodes.ended_at, bounds.last_at) > bounds.first_at
-    left join core.node_capacity as capacity
-        on nodes.cluster = capacity.cluster
-        and nodes.node = capacity.node
-        and nodes.accelerator_model = capacity.accelerator_model
-        and nodes.started_at < capacity.valid_to_at
-        and coalesce(nodes.ended_at, bounds.last_at) > capacity.valid_from_at
-),
-
-exploded as (
+        on nodes.cluster = bounds.cluster and nodes.started_at < bounds.last_at and nodes.ended_at > bounds.first_at
+    union
     select
-        *,
-        unnest(generate_series(
-            date_trunc('hour', starts_at), ends_at - interval 1 second, interval 1 hour
-        )) as hour_at
-    from pieces
-    where starts_at < ends_at
-),
-
-held as (
-    select
-        hours.usage_date,
-        hours.hour_at,
-        exploded.attempt_id,
-        exploded.cluster,
-        exploded.pool,
-        exploded.node,
-        exploded.accelerator_model,
-        cast(sum(
-            exploded.accelerator_units * seconds_between(
-                greatest(exploded.starts_at, hours.starts_at), least(exploded.ends_at, hours.ends_at)
-            )
-        ) as bigint) as held_unit_seconds
-    from exploded
-    inner join hours
-        on exploded.cluster = hours.cluster
-        and exploded.hour_at = hours.hour_at
-        and exploded.starts_at < hours.ends_at
-        and exploded.ends_at > hours.starts_at
-    group by
-        hours.usage_date,
-        hours.hour_at,
-        exploded.attempt_id,
-        exploded.cluster,
-        exploded.pool,
-        exploded.node,
-        exploded.accelerator_model
+        cluster,
+        node,
+        accelerator_model
+    from mart.attempt_nodes
+    where ended_at is null
 ),
 
 contested as (
@@ -101,27 +62,207 @@ contested as (
     where timeline.held_units > timeline.installed_units
 ),
 
+contested_models as (
+    select distinct
+        cluster,
+        node,
+        accelerator_model
+    from contested
+),
+
+-- The pools of each model. What is held of a model in one pool, with no more held than there is, is settled: nothing is
+-- left to be summed or shared.
+periods as (
+    select
+        models.cluster,
+        models.node,
+        models.accelerator_model,
+        coalesce(capacity.pool, 'unassigned') as pool,
+        greatest(capacity.valid_from_at, bounds.first_at) as starts_at,
+        least(capacity.valid_to_at, bounds.last_at) as ends_at,
+        contested_models.node is null
+        and count(*) over (partition by models.cluster, models.node, models.accelerator_model) = 1 as is_settled
+    from models
+    inner join bounds on models.cluster = bounds.cluster
+    left join core.node_capacity as capacity
+        on models.cluster = capacity.cluster
+        and models.node = capacity.node
+        and models.accelerator_model = capacity.accelerator_model
+        and capacity.valid_from_at < bounds.last_at
+        and capacity.valid_to_at > bounds.first_at
+    left join contested_models
+        on models.cluster = contested_models.cluster
+        and models.node = contested_models.node
+        and models.accelerator_model = contested_models.accelerator_model
+),
+
+ends as (
+    select
+        attempt_id,
+        cluster,
+        node,
+        accelerator_model,
+        accelerator_units,
+        started_at,
+        ended_at
+    from mart.attempt_nodes
+    where ended_at is not null
+    union all
+    select
+        attempt_id,
+        cluster,
+        node,
+        accelerator_model,
+        accelerator_units,
+        started_at,
+        timestamp '9999-01-01' as ended_at
+    from mart.attempt_nodes
+    where ended_at is null
+),
+
+holders as (
+    select
+        attempt_id,
+        team,
+        account,
+        user_name,
+        workload_class,
+        started_at,
+        ended_at
+    from mart.attempts
+    where ended_at is not null
+    union all
+    select
+        attempt_id,
+        team,
+        account,
+        user_name,
+        workload_class,
+        started_at,
+        timestamp '9999-01-01' as ended_at
+    from mart.attempts
+    where ended_at is null
+),
+
+settled_pieces as (
+    select
+        ends.attempt_id,
+        ends.cluster,
+        periods.pool,
+        ends.node,
+        ends.accelerator_model,
+        ends.accelerator_units,
+        holders.team,
+        holders.account,
+        holders.user_name,
+        holders.workload_class,
+        greatest(ends.started_at, periods.starts_at) as starts_at,
+        least(ends.ended_at, periods.ends_at) as ends_at
+    from ends
+    inner join periods
+        on ends.cluster = periods.cluster
+        and ends.node = periods.node
+        and ends.accelerator_model = periods.accelerator_model
+        and ends.started_at < periods.ends_at
+        and ends.ended_at > periods.starts_at
+    inner join holders
+        on ends.attempt_id = holders.attempt_id
+        and holders.started_at < periods.ends_at
+        and holders.ended_at > periods.starts_at
+    where periods.is_settled
+),
+
+settled_hours as (
+    select
+        *,
+        unnest(generate_series(
+            date_trunc('hour', starts_at), ends_at - interval 1 second, interval 1 hour
+        )) as hour_at
+    from settled_pieces
+    where starts_at < ends_at
+),
+
+unsettled_pieces as (
+    select
+        nodes.attempt_id,
+        nodes.cluster,
+        periods.pool,
+        nodes.node,
+        nodes.accelerator_model,
+        nodes.accelerator_units,
+        greatest(nodes.started_at, periods.starts_at) as starts_at,
+        least(nodes.ended_at, periods.ends_at) as ends_at
+    from mart.attempt_nodes as nodes
+    inner join periods
+        on nodes.cluster = periods.cluster
+        and nodes.node = periods.node
+        and nodes.accelerator_model = periods.accelerator_model
+        and nodes.started_at < periods.ends_at
+        and coalesce(nodes.ended_at, periods.ends_at) > periods.starts_at
+    where not periods.is_settled
+),
+
+unsettled_hours as (
+    select
+        *,
+        unnest(generate_series(
+            date_trunc('hour', starts_at), ends_at - interval 1 second, interval 1 hour
+        )) as hour_at
+    from unsettled_pieces
+    where starts_at < ends_at
+),
+
+unsettled as (
+    select
+        hours.usage_date,
+        hours.hour_at,
+        pieces.attempt_id,
+        pieces.cluster,
+        pieces.pool,
+        pieces.node,
+        pieces.accelerator_model,
+        cast(sum(
+            pieces.accelerator_units * seconds_between(
+                greatest(pieces.starts_at, hours.starts_at), least(pieces.ends_at, hours.ends_at)
+            )
+        ) as bigint) as held_unit_seconds
+    from unsettled_hours as pieces
+    inner join hours
+        on pieces.cluster = hours.cluster
+        and pieces.hour_at = hours.hour_at
+        and pieces.starts_at < hours.ends_at
+        and pieces.ends_at > hours.starts_at
+    group by
+        hours.usage_date,
+        hours.hour_at,
+        pieces.attempt_id,
+        pieces.cluster,
+        pieces.pool,
+        pieces.node,
+        pieces.accelerator_model
+),
+
 -- Dividing first keeps every product within 64 bits, up to 36,000 accelerators of a model on a node.
 shares as (
     select
         contested.*,
-        nodes.attempt_id,
-        nodes.accelerator_units * contested.seconds as held_unit_seconds,
-        (contested.installed_units * contested.seconds // contested.held_units) * nodes.accelerator_units
-        + (contested.installed_units * contested.seconds % contested.held_units) * nodes.accelerator_units
+        pieces.attempt_id,
+        pieces.accelerator_units * contested.seconds as held_unit_seconds,
+        (contested.installed_units * contested.seconds // contested.held_units) * pieces.accelerator_units
+        + (contested.installed_units * contested.seconds % contested.held_units) * pieces.accelerator_units
         // contested.held_units as whole_share,
-        (contested.installed_units * contested.seconds % contested.held_units) * nodes.accelerator_units
+        (contested.installed_units * contested.seconds % contested.held_units) * pieces.accelerator_units
         % contested.held_units as remainder
     from contested
-    inner join mart.attempt_nodes as nodes
-        on contested.cluster = nodes.cluster
-        and contested.node = nodes.node
-        and contested.accelerator_model = nodes.accelerator_model
-        and contested.starts_at >= nodes.started_at
-        and contested.starts_at < coalesce(nodes.ended_at, timestamp '9999-01-01')
+    inner join unsettled_pieces as pieces
+        on contested.cluster = pieces.cluster
+        and contested.node = pieces.node
+        and contested.accelerator_model = pieces.accelerator_model
+        and contested.starts_at >= pieces.starts_at
+        and contested.starts_at < pieces.ends_at
 ),
 
-settled as (
+shared as (
     select
         *,
         whole_share + case
@@ -146,34 +287,61 @@ excess as (
         cast(sum(case when installed_units > 0 then held_unit_seconds - share else 0 end) as bigint)
             as overcommit_unit_seconds,
         cast(sum(case when installed_units = 0 then held_unit_seconds else 0 end) as bigint) as unplaced_unit_seconds
-    from settled
+    from shared
     group by usage_date, hour_at, attempt_id, pool, node, accelerator_model
 )
 
 select
-    held.usage_date,
-    held.hour_at,
-    held.attempt_id,
-    held.cluster,
-    held.pool,
-    held.node,
-    held.accelerator_model,
+    hours.usage_date,
+    hours.hour_at,
+    pieces.attempt_id,
+    pieces.cluster,
+    pieces.pool,
+    pieces.node,
+    pieces.accelerator_model,
+    pieces.team,
+    pieces.account,
+    pieces.user_name,
+    pieces.workload_class,
+    pieces.accelerator_units * seconds_between(
+        greatest(pieces.starts_at, hours.starts_at), least(pieces.ends_at, hours.ends_at)
+    ) as held_unit_seconds,
+    pieces.accelerator_units * seconds_between(
+        greatest(pieces.starts_at, hours.starts_at), least(pieces.ends_at, hours.ends_at)
+    ) as allocated_unit_seconds,
+    cast(0 as bigint) as overcommit_unit_seconds,
+    cast(0 as bigint) as unplaced_unit_seconds
+from settled_hours as pieces
+inner join hours
+    on pieces.cluster = hours.cluster
+    and pieces.hour_at = hours.hour_at
+    and pieces.starts_at < hours.ends_at
+    and pieces.ends_at > hours.starts_at
+union all
+select
+    unsettled.usage_date,
+    unsettled.hour_at,
+    unsettled.attempt_id,
+    unsettled.cluster,
+    unsettled.pool,
+    unsettled.node,
+    unsettled.accelerator_model,
     attempts.team,
     attempts.account,
     attempts.user_name,
     attempts.workload_class,
-    held.held_unit_seconds,
-    held.held_unit_seconds
+    unsettled.held_unit_seconds,
+    unsettled.held_unit_seconds
     - coalesce(excess.overcommit_unit_seconds, 0)
     - coalesce(excess.unplaced_unit_seconds, 0) as allocated_unit_seconds,
     coalesce(excess.overcommit_unit_seconds, 0) as overcommit_unit_seconds,
     coalesce(excess.unplaced_unit_seconds, 0) as unplaced_unit_seconds
-from held
-inner join mart.attempts as attempts on held.attempt_id = attempts.attempt_id
+from unsettled
+inner join mart.attempts as attempts on unsettled.attempt_id = attempts.attempt_id
 left join excess
-    on held.usage_date = excess.usage_date
-    and held.hour_at = excess.hour_at
-    and held.attempt_id = excess.attempt_id
-    and held.pool = excess.pool
-    and held.node = excess.node
-    and held.accelerator_model = excess.accelerator_model
+    on unsettled.usage_date = excess.usage_date
+    and unsettled.hour_at = excess.hour_at
+    and unsettled.attempt_id = excess.attempt_id
+    and unsettled.pool = excess.pool
+    and unsettled.node = excess.node
+    and unsettled.accelerator_model = excess.accelerator_model

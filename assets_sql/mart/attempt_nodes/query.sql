@@ -2,11 +2,12 @@ with holders as (
     select
         attempts.*,
         coalesce(epochs.epoch_at, timestamp '1900-01-01') as epoch_at
-    from core.attempts as attempts
-    left join core.inventory_epochs as epochs
+    from attempts_in_scope as attempts
+    left join core.epoch_days as epochs
         on attempts.cluster = epochs.cluster
-        and attempts.started_at >= epochs.epoch_at
-        and attempts.started_at < epochs.epoch_end_at
+        and date_trunc('day', attempts.started_at) = epochs.start_day_at
+        and attempts.started_at >= epochs.valid_from_at
+        and attempts.started_at < epochs.valid_to_at
     where attempts.started_at is not null and attempts.holds_accelerators
 )
 
@@ -18,7 +19,7 @@ select
     placements.accelerator_units,
     placements.split_inferred,
     node_share(holders.cpus, holders.nodes) as cpus_on_node,
-    node_share(tres_memory_mib(holders.allocated_tres), holders.nodes) as memory_mib_on_node,
+    node_share(holders.memory_mib, holders.nodes) as memory_mib_on_node,
     holders.started_at,
     coalesce(holders.ended_at, runaways.ended_at) as ended_at
 from holders

@@ -6,59 +6,81 @@ with ends as (
         coalesce(attempts.ended_at, runaways.ended_at) as true_end_at,
         least(coalesce(attempts.ended_at, runaways.ended_at, clusters.as_of_at), clusters.as_of_at) as known_end_at,
         coalesce(runaways.runaway_seconds, 0) as runaway_seconds
-    from core.attempts as attempts
+    from attempts_in_scope as attempts
     inner join core.clusters as clusters on attempts.cluster = clusters.cluster
     left join core.runaway_attempts as runaways on attempts.attempt_id = runaways.attempt_id
     left join core.rejected_attempts as rejected on attempts.attempt_id = rejected.attempt_id
     where rejected.attempt_id is null
 ),
 
--- The model that an attempt holds: one, or `mixed`; and the pool and model of which it holds most.
-held_models as (
-    select
-        nodes.attempt_id,
-        count(distinct nodes.accelerator_model) as models,
-        min(nodes.accelerator_model) as accelerator_model,
-        cast(sum(nodes.accelerator_units) as bigint) as accelerator_units
-    from mart.attempt_nodes as nodes
-    group by nodes.attempt_id
+-- Of each holder the memberships, cut where one begins or ends, so that one team, by precedence, stands for each time.
+holders as (
+    select distinct
+        cluster,
+        coalesce(account, '') as account,
+        coalesce(user_name, '') as user_name
+    from attempts_in_scope
 ),
 
-held_pools as (
+memberships as (
     select
-        nodes.attempt_id,
-        coalesce(capacity.pool, 'unassigned') as pool,
-        nodes.accelerator_model,
-        sum(nodes.accelerator_units) as units
-    from mart.attempt_nodes as nodes
-    left join core.node_capacity as capacity
-        on nodes.cluster = capacity.cluster
-        and nodes.node = capacity.node
-        and nodes.accelerator_model = capacity.accelerator_model
-        and nodes.started_at >= capacity.valid_from_at
-        and nodes.started_at < capacity.valid_to_at
-    group by nodes.attempt_id, coalesce(capacity.pool, 'unassigned'), nodes.accelerator_model
+        holders.cluster,
+        holders.account,
+        holders.user_name,
+        teams.team,
+        teams.precedence,
+        teams.valid_from_at,
+        teams.valid_to_at
+    from holders
+    inner join core.teams as teams
+        on teams.cluster in ('', holders.cluster)
+        and teams.account in ('', holders.account)
+        and teams.user_name in ('', holders.user_name)
 ),
 
-homes as (
-    select *
-    from held_pools
-    qualify row_number() over (partition by attempt_id order by units desc, pool asc, accelerator_model asc) = 1
+cuts as (
+    select
+        cluster,
+        account,
+        user_name,
+        valid_from_at as cut_at
+    from memberships
+    union
+    select
+        cluster,
+        account,
+        user_name,
+        valid_to_at
+    from memberships
+),
+
+periods as (
+    select
+        cluster,
+        account,
+        user_name,
+        cut_at as valid_from_at,
+        lead(cut_at) over (partition by cluster, account, user_name order by cut_at) as valid_to_at
+    from cuts
 ),
 
 -- The team is the one the account or user belonged to when the attempt started, or, before that, was submitted.
 teams as (
     select
-        ends.attempt_id,
-        arg_max(teams.team, teams.precedence) as team
-    from ends
-    inner join core.teams as teams
-        on teams.cluster in ('', ends.cluster)
-        and teams.account in ('', coalesce(ends.account, ''))
-        and teams.user_name in ('', coalesce(ends.user_name, ''))
-        and coalesce(ends.known_start_at, ends.submitted_at) >= teams.valid_from_at
-        and coalesce(ends.known_start_at, ends.submitted_at) < teams.valid_to_at
-    group by ends.attempt_id
+        periods.cluster,
+        periods.account,
+        periods.user_name,
+        periods.valid_from_at,
+        periods.valid_to_at,
+        arg_max(memberships.team, memberships.precedence) as team
+    from periods
+    inner join memberships
+        on periods.cluster = memberships.cluster
+        and periods.account = memberships.account
+        and periods.user_name = memberships.user_name
+        and periods.valid_from_at >= memberships.valid_from_at
+        and periods.valid_to_at <= memberships.valid_to_at
+    group by periods.cluster, periods.account, periods.user_name, periods.valid_from_at, periods.valid_to_at
 ),
 
 lengths as (
@@ -71,13 +93,15 @@ lengths as (
 -- For how long each attempt was suspended, where the accounting database says when.
 suspended as (
     select
-        lengths.attempt_id,
+        suspensions.attempt_id,
         cast(sum(greatest(0, seconds_between(
-            suspensions.starts_at, least(coalesce(suspensions.ends_at, lengths.known_end_at), lengths.known_end_at)
+            suspensions.starts_at,
+            least(coalesce(suspensions.ends_at, runaways.ended_at, clusters.as_of_at), runaways.ended_at, clusters.as_of_at)
         ))) as bigint) as suspended_seconds
-    from lengths
-    inner join core.suspensions as suspensions on lengths.attempt_id = suspensions.attempt_id
-    group by lengths.attempt_id
+    from core.suspensions as suspensions
+    inner join core.clusters as clusters on suspensions.cluster = clusters.cluster
+    left join core.runaway_attempts as runaways on suspensions.attempt_id = runaways.attempt_id
+    group by suspensions.attempt_id
 ),
 
 -- Suspension frees CPUs, not accelerators. Slurm's elapsed time leaves it out, but says so of closed attempts only.
@@ -121,15 +145,14 @@ select
     measured.end_class = 'requeued' as is_cause_inferred,
     case
         when not measured.holds_accelerators then 'none'
-        when held_models.models > 1 then 'mixed'
-        else coalesce(held_models.accelerator_model, 'unknown')
+        else coalesce(held.accelerator_model, 'unknown')
     end as accelerator_model,
-    coalesce(homes.pool, 'unassigned') as home_pool,
-    coalesce(homes.accelerator_model, 'none') as home_accelerator_model,
+    coalesce(held.home_pool, 'unassigned') as home_pool,
+    coalesce(held.home_accelerator_model, 'none') as home_accelerator_model,
     unit_accelerators(
-        case when measured.known_start_at is null then 0 else coalesce(held_models.accelerator_units, 0) end
+        case when measured.known_start_at is null then 0 else coalesce(held.accelerator_units, 0) end
     ) as accelerators,
-    case when measured.known_start_at is null then 0 else coalesce(held_models.accelerator_units, 0) end
+    case when measured.known_start_at is null then 0 else coalesce(held.accelerator_units, 0) end
         as accelerator_units,
     measured.accelerators_requested,
     measured.is_no_consume,
@@ -143,7 +166,7 @@ select
     measured.timelimit_minutes,
     coalesce(measured.cpus, 0) as cpus,
     coalesce(measured.nodes, 0) as nodes,
-    tres_memory_mib(measured.allocated_tres) as memory_mib,
+    measured.memory_mib,
     measured.held_seconds,
     measured.suspended_seconds,
     coalesce(measured.cpus, 0) * (measured.held_seconds - measured.suspended_seconds) as cpu_seconds,
@@ -159,7 +182,22 @@ select
     measured.source_file,
     measured.source_line
 from measured
-left join held_models on measured.attempt_id = held_models.attempt_id
-left join homes on measured.attempt_id = homes.attempt_id
-left join teams on measured.attempt_id = teams.attempt_id
+left join core.epoch_days as epochs
+    on measured.cluster = epochs.cluster
+    and date_trunc('day', measured.started_at) = epochs.start_day_at
+    and measured.started_at >= epochs.valid_from_at
+    and measured.started_at < epochs.valid_to_at
+left join core.held_shapes as held
+    on measured.holds_accelerators
+    and measured.started_at is not null
+    and measured.cluster = held.cluster
+    and measured.allocated_tres = held.allocated_tres
+    and coalesce(measured.node_list, '') = held.node_list
+    and coalesce(epochs.epoch_at, timestamp '1900-01-01') = held.epoch_at
+left join teams
+    on measured.cluster = teams.cluster
+    and coalesce(measured.account, '') = teams.account
+    and coalesce(measured.user_name, '') = teams.user_name
+    and coalesce(measured.known_start_at, measured.submitted_at) >= teams.valid_from_at
+    and coalesce(measured.known_start_at, measured.submitted_at) < teams.valid_to_at
 left join core.requeue_causes as causes on measured.attempt_id = causes.attempt_id

@@ -7,30 +7,23 @@ with hours as (
     inner join days on cluster_hours.usage_date = days.usage_date
 ),
 
-pieces as (
+segments as (
     select
-        hours.usage_date,
-        hours.hour_at,
-        timeline.cluster,
-        timeline.pool,
-        timeline.node,
-        timeline.accelerator_model,
-        timeline.availability,
-        greatest(0, timeline.installed_units - timeline.held_units) as free_units,
-        least(timeline.reserved_units, timeline.installed_units - timeline.held_units) as reserved_units,
-        timeline.is_shared,
-        timeline.free_cpus,
-        timeline.free_memory_mib,
-        seconds_between(
-            greatest(timeline.starts_at, hours.starts_at), least(timeline.ends_at, hours.ends_at)
-        ) as seconds
-    from mart.node_timeline as timeline
-    inner join hours
-        on timeline.cluster = hours.cluster
-        and timeline.usage_date = hours.usage_date
-        and timeline.starts_at < hours.ends_at
-        and timeline.ends_at > hours.starts_at
-    where timeline.installed_units > timeline.held_units
+        usage_date,
+        cluster,
+        pool,
+        node,
+        accelerator_model,
+        starts_at,
+        ends_at,
+        availability,
+        installed_units - held_units as free_units,
+        least(reserved_units, installed_units - held_units) as reserved_units,
+        is_shared,
+        free_cpus,
+        free_memory_mib
+    from mart.node_timeline
+    where usage_date in (select usage_date from days) and installed_units > held_units
 ),
 
 -- What is free and could be used, and whether some shape of the demand fits there; with no demand, nothing is stranded.
@@ -42,7 +35,7 @@ usable as (
         is_shared,
         free_cpus,
         free_memory_mib
-    from pieces
+    from segments
     where availability = 'available' and free_units > reserved_units
 ),
 
@@ -54,15 +47,18 @@ judged as (
         usable.is_shared,
         usable.free_cpus,
         usable.free_memory_mib,
-        not coalesce(bool_or(could_host(
-            usable.is_shared,
-            usable.usable_units,
-            usable.free_cpus,
-            usable.free_memory_mib,
-            shapes.needed_units,
-            shapes.needed_cpus,
-            shapes.needed_memory_mib
-        )), true) as is_stranded
+        case
+            when coalesce(bool_or(could_host(
+                usable.is_shared,
+                usable.usable_units,
+                usable.free_cpus,
+                usable.free_memory_mib,
+                shapes.needed_units,
+                shapes.needed_cpus,
+                shapes.needed_memory_mib
+            )), true) then 'idle_schedulable'
+            else 'stranded'
+        end as state
     from usable
     left join core.demand_shapes as shapes
         on usable.usage_date = shapes.usage_date and usable.cluster = shapes.cluster
@@ -71,37 +67,48 @@ judged as (
 
 free as (
     select
-        usage_date,
-        hour_at,
         cluster,
         pool,
         node,
         accelerator_model,
+        starts_at,
+        ends_at,
         case when availability = 'available' then 'reserved_idle' else availability end as state,
-        case when availability = 'available' then reserved_units else free_units end * seconds as unit_seconds
-    from pieces
+        case when availability = 'available' then reserved_units else free_units end as units
+    from segments
+    where availability <> 'available' or reserved_units > 0
     union all
     select
-        pieces.usage_date,
-        pieces.hour_at,
-        pieces.cluster,
-        pieces.pool,
-        pieces.node,
-        pieces.accelerator_model,
-        case when judged.is_stranded then 'stranded' else 'idle_schedulable' end as state,
-        (pieces.free_units - pieces.reserved_units) * pieces.seconds as unit_seconds
-    from pieces
+        segments.cluster,
+        segments.pool,
+        segments.node,
+        segments.accelerator_model,
+        segments.starts_at,
+        segments.ends_at,
+        judged.state,
+        judged.usable_units
+    from segments
     inner join judged
-        on pieces.usage_date = judged.usage_date
-        and pieces.cluster = judged.cluster
-        and pieces.free_units - pieces.reserved_units = judged.usable_units
-        and pieces.is_shared = judged.is_shared
-        and pieces.free_cpus is not distinct from judged.free_cpus
-        and pieces.free_memory_mib is not distinct from judged.free_memory_mib
-    where pieces.availability = 'available'
+        on segments.usage_date = judged.usage_date
+        and segments.cluster = judged.cluster
+        and segments.free_units - segments.reserved_units = judged.usable_units
+        and segments.is_shared = judged.is_shared
+        and segments.free_cpus is not distinct from judged.free_cpus
+        and segments.free_memory_mib is not distinct from judged.free_memory_mib
+    where segments.availability = 'available'
 ),
 
-owned as (
+free_pieces as (
+    select
+        *,
+        unnest(generate_series(
+            date_trunc('hour', starts_at), ends_at - interval 1 second, interval 1 hour
+        )) as hour_at
+    from free
+),
+
+-- The two halves have no state in common, and each is summed by itself.
+summed as (
     select
         usage_date,
         hour_at,
@@ -112,39 +119,31 @@ owned as (
         'allocated' as state,
         team,
         workload_class,
-        allocated_unit_seconds as unit_seconds
+        cast(sum(allocated_unit_seconds) as bigint) as unit_seconds
     from mart.attempt_hours
-    where usage_date in (select usage_date from days)
+    where usage_date in (select usage_date from days) and allocated_unit_seconds > 0
+    group by usage_date, hour_at, cluster, pool, node, accelerator_model, team, workload_class
     union all
     select
-        usage_date,
-        hour_at,
-        cluster,
-        pool,
-        node,
-        accelerator_model,
-        state,
+        hours.usage_date,
+        hours.hour_at,
+        free.cluster,
+        free.pool,
+        free.node,
+        free.accelerator_model,
+        free.state,
         '' as team,
         '' as workload_class,
-        unit_seconds
-    from free
-),
-
-summed as (
-    select
-        usage_date,
-        hour_at,
-        cluster,
-        pool,
-        node,
-        accelerator_model,
-        state,
-        team,
-        workload_class,
-        cast(sum(unit_seconds) as bigint) as unit_seconds
-    from owned
-    where unit_seconds > 0
-    group by usage_date, hour_at, cluster, pool, node, accelerator_model, state, team, workload_class
+        cast(sum(
+            free.units * seconds_between(greatest(free.starts_at, hours.starts_at), least(free.ends_at, hours.ends_at))
+        ) as bigint) as unit_seconds
+    from free_pieces as free
+    inner join hours
+        on free.cluster = hours.cluster
+        and free.hour_at = hours.hour_at
+        and free.starts_at < hours.ends_at
+        and free.ends_at > hours.starts_at
+    group by hours.usage_date, hours.hour_at, free.cluster, free.pool, free.node, free.accelerator_model, free.state
 )
 
 select

@@ -38,7 +38,7 @@ timeline as (
         greatest(0, installed_units - held_units) as free_units,
         least(reserved_units, greatest(0, installed_units - held_units)) as reserved_units
     from mart.node_timeline
-    where usage_date in (select usage_date from days)
+    where usage_date in (select usage_date from compared)
 ),
 
 event_times as (

@@ -10,6 +10,27 @@ with bounds as (
     group by cluster_days.cluster
 ),
 
+-- What has no end is read apart, so that an engine can leave out what it stores of other times.
+present as (
+    select
+        attempts.*,
+        bounds.first_at,
+        bounds.last_at
+    from mart.attempts as attempts
+    inner join bounds
+        on attempts.cluster = bounds.cluster
+        and attempts.submitted_at < bounds.last_at
+        and attempts.ended_at > bounds.first_at
+    union all
+    select
+        attempts.*,
+        bounds.first_at,
+        bounds.last_at
+    from mart.attempts as attempts
+    inner join bounds on attempts.cluster = bounds.cluster and attempts.submitted_at < bounds.last_at
+    where attempts.ended_at is null
+),
+
 waits as (
     select
         attempts.attempt_id,
@@ -24,14 +45,12 @@ waits as (
         cast(round(coalesce(attempts.accelerators_requested, attempts.accelerators) * 84000) as bigint) as task_units,
         greatest(attempts.eligible_at, attempts.submitted_at) as eligible_at,
         coalesce(attempts.started_at, attempts.ended_at) as waited_until_at,
-        bounds.first_at,
-        bounds.last_at
-    from mart.attempts as attempts
-    inner join bounds
-        on attempts.cluster = bounds.cluster
-        and greatest(attempts.eligible_at, attempts.submitted_at) < bounds.last_at
-        and coalesce(attempts.started_at, attempts.ended_at, bounds.last_at) > bounds.first_at
-    where attempts.eligible_at is not null
+        attempts.first_at,
+        attempts.last_at
+    from present as attempts
+    where greatest(attempts.eligible_at, attempts.submitted_at) < attempts.last_at
+        and coalesce(attempts.started_at, attempts.ended_at, attempts.last_at) > attempts.first_at
+        and attempts.eligible_at is not null
         and not attempts.is_resize_follower
         and attempts.end_class <> 'revoked'
 ),

@@ -1,6 +1,26 @@
 -- A requeued attempt waits anew, from its own submission. The follower of a resize never waited; a revoked sibling waits
 -- in another cluster.
-with submitted as (
+with windows as (
+    select
+        cluster_days.usage_date,
+        cluster_days.cluster,
+        cluster_days.starts_at,
+        cluster_days.ends_at
+    from core.cluster_days as cluster_days
+    inner join days on cluster_days.usage_date = days.usage_date
+),
+
+-- The date on the clocks decides; where they are put back, they may show it again after midnight.
+bounds as (
+    select
+        cluster,
+        min(starts_at) - interval 1 day as first_at,
+        max(ends_at) + interval 1 day as last_at
+    from windows
+    group by cluster
+),
+
+submitted as (
     select
         cast(timezone(settings.reporting_time_zone, timezone('UTC', attempts.submitted_at)) as date) as usage_date,
         attempts.*,
@@ -10,6 +30,10 @@ with submitted as (
         waiting.attempt_id is null and attempts.started_at is not null as has_started,
         coalesce(waiting.waits_until_at, attempts.started_at, attempts.ended_at) as waits_until_at
     from mart.attempts as attempts
+    inner join bounds
+        on attempts.cluster = bounds.cluster
+        and attempts.submitted_at < bounds.last_at
+        and attempts.submitted_at >= bounds.first_at
     cross join site.settings as settings
     left join core.waiting_attempts as waiting on attempts.attempt_id = waiting.attempt_id
     where not attempts.is_resize_follower and attempts.end_class <> 'revoked'
@@ -30,11 +54,10 @@ sized as (
             else submitted.requested_units * submitted.timelimit_minutes * 60
         end as submitted_unit_seconds
     from submitted
-    inner join days on submitted.usage_date = days.usage_date
-    inner join core.cluster_days as cluster_days
-        on submitted.cluster = cluster_days.cluster
-        and submitted.usage_date = cluster_days.usage_date
-        and submitted.submitted_at < cluster_days.ends_at
+    inner join windows
+        on submitted.cluster = windows.cluster
+        and submitted.usage_date = windows.usage_date
+        and submitted.submitted_at < windows.ends_at
     where submitted.waits_until_at is not null
 ),
 

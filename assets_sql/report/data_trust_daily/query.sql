@@ -1,11 +1,8 @@
 -- Every delivered record by the day it is about (of the collection, where it is about none) and what became of it.
 -- A record is superseded when another one carries its fact: a later delivery, or the job of which it is a step.
 with records as (
-    select 'slurm_jobs' as source, cluster, load_id, coalesce(ended_at, started_at, submitted_at) as record_at,
-        source_file, source_line
-    from raw.slurm_jobs
-    union all
-    select 'slurm_node_events', cluster, load_id, started_at, source_file, source_line from raw.slurm_node_events
+    select 'slurm_node_events' as source, cluster, load_id, started_at as record_at, source_file, source_line
+    from raw.slurm_node_events
     union all
     select 'slurm_reservations', cluster, load_id, started_at, source_file, source_line from raw.slurm_reservations
     union all
@@ -36,9 +33,7 @@ with records as (
 
 -- Where each source's surviving records are; a source without a table of survivors keeps all it accepts.
 survivors as (
-    select 'slurm_jobs' as source, source_file, source_line from core.attempts
-    union all
-    select 'slurm_node_events', source_file, source_line from core.node_events where not is_from_snapshot
+    select 'slurm_node_events' as source, source_file, source_line from core.node_events where not is_from_snapshot
     union all
     select 'slurm_node_events', source_file, source_line from core.cluster_registrations
     union all
@@ -70,36 +65,101 @@ survivors as (
     select 'slurm_qos', source_file, source_line from raw.slurm_qos
 ),
 
+-- Of attempts, which are many, quarters of an hour are counted: no zone's midnight is within one. What is received and
+-- neither accepted nor rejected is superseded.
+job_records as (
+    select
+        cluster,
+        load_id,
+        epoch_us(coalesce(ended_at, started_at, submitted_at)) // 900000000 as quarter,
+        count(*) as records,
+        max(coalesce(ended_at, started_at, submitted_at)) as newest_at
+    from raw.slurm_jobs
+    group by cluster, load_id, epoch_us(coalesce(ended_at, started_at, submitted_at)) // 900000000
+),
+
+accepted_jobs as (
+    select
+        cluster,
+        epoch_us(coalesce(ended_at, recorded_start_at, submitted_at)) // 900000000 as quarter,
+        count(*) as records
+    from core.attempts
+    group by cluster, epoch_us(coalesce(ended_at, recorded_start_at, submitted_at)) // 900000000
+),
+
+rejected_jobs as (
+    select
+        attempts.cluster,
+        coalesce(attempts.ended_at, attempts.recorded_start_at, attempts.submitted_at) as record_at,
+        rejected.accelerator_seconds_counted as accelerator_seconds
+    from core.rejected_attempts as rejected
+    inner join core.attempts as attempts on rejected.attempt_id = attempts.attempt_id
+),
+
 outcomes as (
     select
+        'slurm_jobs' as source,
+        cluster,
+        load_id,
+        make_timestamp(quarter * 900000000) as record_at,
+        newest_at,
+        records as received,
+        0 as accepted,
+        0 as rejected,
+        cast(null as bigint) as accelerator_seconds
+    from job_records
+    union all
+    select
+        'slurm_jobs',
+        cluster,
+        null,
+        make_timestamp(quarter * 900000000),
+        null,
+        0,
+        records,
+        0,
+        null
+    from accepted_jobs
+    union all
+    select
+        'slurm_jobs',
+        cluster,
+        null,
+        record_at,
+        null,
+        0,
+        -1,
+        1,
+        accelerator_seconds
+    from rejected_jobs
+    union all
+    select
         records.source,
-        coalesce(records.cluster, '') as cluster,
+        coalesce(records.cluster, ''),
         records.load_id,
         records.record_at,
-        case
-            when rejected.attempt_id is not null then 'rejected'
-            when survivors.source_line is null then 'superseded'
-            else 'accepted'
-        end as outcome,
-        rejected.accelerator_seconds_counted as accelerator_seconds
+        records.record_at as newest_at,
+        1,
+        case when survivors.source_line is null then 0 else 1 end,
+        0,
+        null
     from records
     left join survivors
         on records.source = survivors.source
         and records.source_file = survivors.source_file
         and records.source_line = survivors.source_line
-    left join core.rejected_attempts as rejected
-        on records.source = 'slurm_jobs'
-        and records.source_file = rejected.source_file
-        and records.source_line = rejected.source_line
     union all
     select
-        rejected.source_kind,
-        coalesce(rejected.cluster, ''),
-        rejected.load_id,
-        rejected.record_at,
-        'rejected' as outcome,
-        rejected.accelerator_seconds
-    from landing.rejected as rejected
+        source_kind,
+        coalesce(cluster, ''),
+        load_id,
+        record_at,
+        record_at as newest_at,
+        1,
+        0,
+        1,
+        accelerator_seconds
+    from landing.rejected
 ),
 
 -- The same content delivered twice is received twice; its copies are superseded.
@@ -141,15 +201,13 @@ counted as (
         usage_date,
         source,
         cluster,
-        cast(sum(1 + coalesce(copies, 0)) as bigint) as rows_received,
-        cast(sum(case when outcome = 'accepted' then 1 else 0 end) as bigint) as rows_accepted,
-        cast(sum(case when outcome = 'rejected' then 1 else 0 end) as bigint) as rows_rejected,
-        cast(sum(case when outcome = 'superseded' then 1 else 0 end + coalesce(copies, 0)) as bigint) as rows_superseded,
-        cast(sum(case when outcome = 'rejected' and accelerator_seconds is null then 1 else 0 end) as bigint)
-            as rows_unvaluable,
-        cast(coalesce(sum(case when outcome = 'rejected' then accelerator_seconds end), 0) as bigint)
-            as rejected_seconds,
-        max(record_at) as newest_at
+        cast(sum(received * (1 + coalesce(copies, 0))) as bigint) as rows_received,
+        cast(sum(accepted) as bigint) as rows_accepted,
+        cast(sum(rejected) as bigint) as rows_rejected,
+        cast(sum(received * (1 + coalesce(copies, 0)) - accepted - rejected) as bigint) as rows_superseded,
+        cast(sum(case when rejected > 0 and accelerator_seconds is null then 1 else 0 end) as bigint) as rows_unvaluable,
+        cast(coalesce(sum(accelerator_seconds), 0) as bigint) as rejected_seconds,
+        max(newest_at) as newest_at
     from dated
     group by usage_date, source, cluster
 ),

@@ -35,46 +35,74 @@ percentiles as (
     group by usage_date, cluster, partition_name
 ),
 
+-- The date on the clocks decides; where they are put back, they may show it again after midnight.
+bounds as (
+    select
+        cluster_days.cluster,
+        min(cluster_days.usage_date) as first_date,
+        max(cluster_days.usage_date) as last_date,
+        min(cluster_days.starts_at) - interval 1 day as first_at,
+        max(cluster_days.ends_at) + interval 1 day as last_at
+    from core.cluster_days as cluster_days
+    inner join days on cluster_days.usage_date = days.usage_date
+    group by cluster_days.cluster
+),
+
+-- Who waited in these days has not ended before them. What has no end is read apart, so that an engine can leave out what
+-- it stores of other times.
+present as (
+    select
+        attempts.*,
+        bounds.first_date,
+        bounds.last_date
+    from mart.attempts as attempts
+    inner join bounds
+        on attempts.cluster = bounds.cluster
+        and attempts.submitted_at < bounds.last_at
+        and attempts.ended_at >= bounds.first_at
+    union all
+    select
+        attempts.*,
+        bounds.first_date,
+        bounds.last_date
+    from mart.attempts as attempts
+    inner join bounds on attempts.cluster = bounds.cluster and attempts.submitted_at < bounds.last_at
+    where attempts.ended_at is null
+),
+
 -- Whatever happened after as_of has not happened yet.
 waits as (
     select
         attempts.cluster,
         coalesce(attempts.partition_name, '') as partition_name,
         attempts.job_count,
+        attempts.first_date,
+        attempts.last_date,
         waiting.attempt_id is not null as is_waiting,
         waiting.attempt_id is null and attempts.started_at is not null as has_started,
         cast(timezone(settings.reporting_time_zone, timezone('UTC', attempts.submitted_at)) as date) as submit_date,
         cast(timezone(
             settings.reporting_time_zone, timezone('UTC', coalesce(attempts.started_at, attempts.ended_at))
         ) as date) as end_date
-    from mart.attempts as attempts
+    from present as attempts
     cross join site.settings as settings
     left join core.waiting_attempts as waiting on attempts.attempt_id = waiting.attempt_id
     where attempts.job_count > 0 and not attempts.is_resize_follower and attempts.end_class <> 'revoked'
 ),
 
-last_days as (
-    select
-        cluster,
-        max(usage_date) as last_date
-    from core.cluster_days
-    group by cluster
-),
-
 -- Who waits through a midnight is among the waiting at the end of each day before the one on which the wait ended.
 waiting_days as (
     select
-        waits.cluster,
-        waits.partition_name,
-        waits.job_count,
+        cluster,
+        partition_name,
+        job_count,
         cast(unnest(generate_series(
-            waits.submit_date,
-            case when waits.is_waiting then last_days.last_date else waits.end_date - 1 end,
+            greatest(submit_date, first_date),
+            case when is_waiting then last_date else least(end_date - 1, last_date) end,
             interval 1 day
         )) as date) as usage_date
     from waits
-    inner join last_days on waits.cluster = last_days.cluster
-    where waits.is_waiting or waits.end_date > waits.submit_date
+    where is_waiting or end_date > submit_date
 ),
 
 happened as (

@@ -10,6 +10,30 @@ with windows as (
     inner join days on cluster_days.usage_date = days.usage_date
 ),
 
+bounds as (
+    select
+        cluster,
+        min(window_start_at) as first_at,
+        max(window_end_at) as last_at
+    from windows
+    group by cluster
+),
+
+-- What has no end is read apart, so that an engine can leave out what it stores of other times.
+present as (
+    select attempts.*
+    from mart.attempts as attempts
+    inner join bounds
+        on attempts.cluster = bounds.cluster
+        and attempts.started_at < bounds.last_at
+        and attempts.ended_at >= bounds.first_at
+    union all
+    select attempts.*
+    from mart.attempts as attempts
+    inner join bounds on attempts.cluster = bounds.cluster and attempts.started_at < bounds.last_at
+    where attempts.ended_at is null
+),
+
 held as (
     select
         usage_date,
@@ -65,7 +89,7 @@ day_parts as (
         ) as is_end_day,
         known_suspensions.attempt_id is not null as is_suspension_known,
         coalesce(suspended.suspended_seconds, 0) as day_suspended_seconds
-    from mart.attempts as attempts
+    from present as attempts
     inner join windows
         on attempts.cluster = windows.cluster
         and attempts.started_at < windows.window_end_at
@@ -73,7 +97,6 @@ day_parts as (
     left join known_suspensions on attempts.attempt_id = known_suspensions.attempt_id
     left join suspended
         on windows.usage_date = suspended.usage_date and attempts.attempt_id = suspended.attempt_id
-    where attempts.started_at is not null
 ),
 
 run as (

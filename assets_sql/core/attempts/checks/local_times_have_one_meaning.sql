@@ -7,5 +7,5 @@ select
     submitted_at,
     source_file,
     source_line
-from raw.slurm_jobs
+from records_in_scope
 where has_ambiguous_time and not is_step

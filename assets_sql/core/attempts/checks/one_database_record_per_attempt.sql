@@ -5,7 +5,7 @@ select
     job_id,
     submitted_at,
     count(distinct db_index) as database_records
-from raw.slurm_jobs
+from records_in_scope
 where not is_step
 group by cluster, job_id, submitted_at
 having count(distinct db_index) > 1

@@ -2,5 +2,6 @@
 -- Installed accelerators that no lot of the cost sheet pays for, or a component without a bill: such days have no rate.
 select *
 from report.cost_per_accelerator_hour_daily
-where (unpriced_hours > 0 or missing_components is not null)
+where usage_date in (select usage_date from days)
+    and (unpriced_hours > 0 or missing_components is not null)
     and exists (select 1 from core.charges)

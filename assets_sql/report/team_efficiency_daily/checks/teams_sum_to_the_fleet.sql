@@ -9,6 +9,7 @@ with teams as (
         cast(sum(allocated_unit_seconds) as bigint) as allocated_unit_seconds,
         cast(sum(held_unit_seconds) as bigint) as held_unit_seconds
     from report.team_efficiency_daily
+    where usage_date in (select usage_date from days)
     group by usage_date, cluster, pool, accelerator_model
 )
 
@@ -26,6 +27,9 @@ left join teams
     and fleet.cluster = teams.cluster
     and fleet.pool = teams.pool
     and fleet.accelerator_model = teams.accelerator_model
-where fleet.allocated_unit_seconds <> coalesce(teams.allocated_unit_seconds, 0)
-    or fleet.allocated_unit_seconds + fleet.overcommit_unit_seconds + fleet.unplaced_unit_seconds
-    <> coalesce(teams.held_unit_seconds, 0)
+where fleet.usage_date in (select usage_date from days)
+    and (
+        fleet.allocated_unit_seconds <> coalesce(teams.allocated_unit_seconds, 0)
+        or fleet.allocated_unit_seconds + fleet.overcommit_unit_seconds + fleet.unplaced_unit_seconds
+        <> coalesce(teams.held_unit_seconds, 0)
+    )

@@ -1,0 +1,230 @@
+"""Judges what is stale: which tables, since which changes of their inputs, for which days or which scope.
+
+What belongs here: the one truth about staleness. What does not: building.
+
+A table is stale when its SQL or contract changed, or when an input has a later version than the one it was built from
+and something changed in it that concerns the table: a change names its day or span of time and the columns that differ.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+
+from capacity_dagster.differences import FOREVER
+from capacity_dagster.tables.catalogue import RECORDS_SCOPE, SCOPES, SHAPES_SCOPE, Catalogue, Table
+from capacity_dagster.tables.lineage import read_columns
+from capacity_dagster.tables.quoting import literal
+from capacity_dagster.warehouse import Version, Warehouse, database_of
+from capacity_dagster.wording import counted
+
+NO_KEYS = "select null::varchar as attempt_id where false"
+LARGEST_SCOPE = 2_000_000
+"""Beyond as many attempts or jobs a table is built anew."""
+
+
+@dataclass(frozen=True)
+class Staleness:
+    """Why a table is stale, and how far.
+
+    Attributes:
+        reasons: each a clause of a sentence; empty: it is up to date.
+        is_whole: all of it, because nothing says which part.
+        has_new_rules: its definition changed, or a check of it reads something that did: all of it is checked anew.
+        changed_inputs: the version that was seen of each input that changed since.
+    """
+
+    reasons: list[str]
+    is_whole: bool = False
+    has_new_rules: bool = False
+    changed_inputs: tuple[tuple[str, int], ...] = ()
+
+
+def judge(warehouse: Warehouse, table: Table, inputs: dict[str, Version]) -> Staleness:
+    """Judges one table. Fills the temporary table `touched` with the changes that concern it.
+
+    Args:
+        inputs: which version each input has now.
+    """
+    connection = warehouse.connection
+    connection.execute(
+        "create or replace temp table touched "
+        "(input_name varchar, usage_date date, changed_from timestamp, changed_to timestamp, has_keys boolean)"
+    )
+    code_hash = warehouse.code_hash(table.full_name)
+    if code_hash is None:
+        return Staleness(["first build"], is_whole=True, has_new_rules=True)
+    if code_hash != table.code_hash:
+        return Staleness(["its definition changed"], is_whole=True, has_new_rules=True)
+    seen = warehouse.seen_inputs(table.full_name)
+    reasons: list[str] = []
+    changed: list[tuple[str, int]] = []
+    is_whole = has_new_rules = False
+    for name, version in inputs.items():
+        before = seen.get(name)
+        if before == version:
+            continue
+        if name in table.check_inputs:
+            reasons.append(f"{name} changed, which a check reads")
+            has_new_rules = True
+        elif before is None or before.file_id != version.file_id:
+            reasons.append(f"{name} was built anew")
+            is_whole = True
+        elif told := _touch(warehouse, table, name, before.number):
+            reasons.extend(told)
+            changed.append((name, before.number))
+    undated = "usage_date is null and changed_from is null"
+    if table.scope == SHAPES_SCOPE or (table.scope == RECORDS_SCOPE and not table.contract.dictionary):
+        undated = f"input_name <> {literal(SCOPES[table.scope])}"
+    elif table.scope:
+        undated += " and not has_keys"
+    is_whole = is_whole or bool(warehouse.value(f"select count(*) from touched where {undated}"))
+    return Staleness(reasons, is_whole, has_new_rules or is_whole, tuple(changed))
+
+
+def stale_tables(warehouse: Warehouse, catalogue: Catalogue) -> list[str]:
+    """Names of the tables that are stale now; those after them may turn out so too."""
+    stale: set[str] = set()
+    for table in catalogue:
+        if table.is_raw:
+            continue
+        versions = {name: warehouse.version(name) for name in (*table.inputs, *table.check_inputs)}
+        known = {name: version for name, version in versions.items() if version is not None}
+        if len(known) < len(versions) or judge(warehouse, table, known).reasons:
+            stale.add(table.full_name)
+    return sorted(stale)
+
+
+def touched_days(warehouse: Warehouse, look_back_days: int) -> set[date]:
+    """The days that are accounted for and that `touched` concerns."""
+    rows = warehouse.rows(
+        """
+        with touching as (
+            select usage_date from touched where usage_date is not null
+            union
+            select cluster_days.usage_date
+            from core.cluster_days as cluster_days
+            where exists (
+                select 1
+                from touched
+                where touched.usage_date is null
+                    and touched.changed_from < cluster_days.ends_at
+                    and touched.changed_to > cluster_days.starts_at
+            )
+        )
+        select distinct cast(unnest(generate_series(
+            usage_date, usage_date + to_days(?), interval 1 day
+        )) as date) from touching
+        """,
+        [look_back_days],
+    )
+    return {row[0] for row in rows}
+
+
+def _touch(warehouse: Warehouse, table: Table, name: str, since: int) -> list[str]:
+    """Adds to `touched` what concerns a table of an input's changes after a version; says why, in words."""
+    database = database_of(name)
+    concerns = "true"
+    if (used := read_columns(table.full_name, name)) is not None:
+        concerns = f"(changed_columns is null or list_has_any(changed_columns, [{', '.join(map(literal, used))}])"
+        # Entries of a dictionary come and go with the attempts and records that use them.
+        is_user = table.contract.partition or (table.scope and SCOPES[table.scope] != name)
+        concerns += ")" if is_user else " or changed_columns = [])"
+    if table.contract.partition:
+        concerns += " and (changed_from is null or changed_from < changed_to)"
+    later = f"from {database}.state.changes where table_name = {literal(name)} and version > {since} and {concerns}"
+    has_keys = f"version in (select version from {database}.state.changed_keys where table_name = {literal(name)})"
+    warehouse.connection.execute(
+        f"insert into touched select distinct {literal(name)}, usage_date, changed_from, changed_to, {has_keys} {later}"
+    )
+    rows = warehouse.rows(f"select source_file, sum(changed_rows) {later} group by source_file order by source_file")
+    if not rows:
+        return []
+    told = [f"{file} changed {counted(int(count), 'row')} of {name}" for file, count in rows if file and count]
+    if told:
+        return told
+    days = warehouse.value(f"select count(distinct usage_date) {later}")
+    return [f"{name} was rebuilt for {counted(days, 'day')}" if days else f"{name} changed"]
+
+
+def fill_scope(warehouse: Warehouse, catalogue: Catalogue, table: Table, staleness: Staleness) -> bool:
+    """Fills the temporary table `scope_rows` with what the query of a table is to read; false: it is too much.
+
+    For tables of attempts, `replaced_attempts` names those whose rows it replaces.
+    """
+    connection = warehouse.connection
+    source = SCOPES[table.scope or ""]
+    since = dict(staleness.changed_inputs)
+    if table.scope == SHAPES_SCOPE:
+        keys = _changed_keys(source, since[source]) if source in since else NO_KEYS
+        connection.execute(
+            f"create or replace temp table scope_rows as "
+            f"select * from {source} where {catalogue[source].entry_key} in ({keys})"
+        )
+        return True
+    if table.scope == RECORDS_SCOPE:
+        if not _touch_jobs(warehouse, source, since.get(source)):
+            return False
+        found = warehouse.rows(f"select distinct load_id from {source} semi join touched_jobs using (cluster, job_id)")
+        loads = ", ".join(literal(load_id) for (load_id,) in found) or "''"
+        connection.execute(
+            f"create or replace temp table scope_rows as select * from {source} as records "
+            f"semi join touched_jobs using (cluster, job_id) where records.load_id in ({loads})"
+        )
+        if "attempt_id" in table.contract.columns:
+            connection.execute(
+                "create or replace temp table replaced_attempts as "
+                f"select attempt_id from {table.relation} semi join touched_jobs using (cluster, job_id)"
+            )
+        return True
+    keys = " union ".join([NO_KEYS, *(_changed_keys(name, number) for name, number in since.items())])
+    connection.execute(
+        f"""
+        create or replace temp table replaced_attempts as
+        {keys}
+        union
+        select attempts.attempt_id
+        from core.attempts as attempts
+        where coalesce(attempts.ended_at, {FOREVER}) >= (select min(changed_from) from touched where not has_keys)
+        and exists (
+            select 1
+            from touched
+            where not touched.has_keys
+                and least(attempts.submitted_at, attempts.started_at) < touched.changed_to
+                and coalesce(attempts.ended_at, {FOREVER}) >= touched.changed_from
+        )
+        """
+    )
+    if warehouse.row_count("replaced_attempts") > LARGEST_SCOPE:
+        return False
+    connection.execute(
+        "create or replace temp table scope_rows as "
+        f"select * from {source} semi join replaced_attempts using (attempt_id)"
+    )
+    return True
+
+
+def _changed_keys(name: str, since: int) -> str:
+    """A query for the keys that changed in an input after a version: of attempts, loads or entries."""
+    database = database_of(name)
+    return (
+        f"select key as attempt_id from {database}.state.changed_keys "
+        f"where table_name = {literal(name)} and version > {since}"
+    )
+
+
+def _touch_jobs(warehouse: Warehouse, source: str, since: int | None) -> bool:
+    """Creates `touched_jobs`: those of which a record came or went; false: they are too many, or nobody knows them."""
+    connection = warehouse.connection
+    connection.execute("create or replace temp table touched_jobs (cluster varchar, job_id varchar)")
+    if since is None:
+        return True
+    folder = warehouse.site.work / "raw" / source.partition(".")[2]
+    files = [folder / f"{load_id}.parquet" for (load_id,) in warehouse.rows(_changed_keys(source, since))]
+    if not all(file.exists() for file in files):
+        return False
+    if files:
+        listed = ", ".join(literal(file) for file in files)
+        connection.execute(
+            "insert into touched_jobs select distinct cluster, job_id "
+            f"from read_parquet([{listed}]) where reject_reason is null"
+        )
+    return warehouse.row_count("touched_jobs") <= LARGEST_SCOPE
