@@ -9,7 +9,7 @@ DEMO := build/demo
 PARALLEL := --numprocesses auto --dist loadfile
 QUIET := $(if $(MAKE_TERMOUT),,--quiet)
 
-.PHONY: help demo ui test check format docs lock clean
+.PHONY: help demo ui test check format docs bench lock clean
 
 help:
 	@echo "make demo    build the demo site and print what came out"
@@ -18,6 +18,7 @@ help:
 	@echo "make check   what a change must pass: lint, types, SQL style, definitions, generated docs, tests"
 	@echo "make format  format Python"
 	@echo "make docs    write the generated files anew (data dictionary, column lineage, definitions snapshot)"
+	@echo "make bench   measure time and memory on generated sites, beside other ways to compute the same (an hour)"
 	@echo "make lock    resolve the dependencies anew into requirements.lock"
 	@echo "make clean   remove the demo site and caches"
 
@@ -59,9 +60,15 @@ docs: $(VENV)/.installed
 	@$(BIN)/python -m capacity_dagster.tables.dictionary
 	@$(BIN)/python -m pytest tests/definitions --snapshot-update
 
+bench: $(VENV)/.installed
+	@$(BIN)/python -m pip install $(QUIET) --disable-pip-version-check --no-deps --require-hashes -r requirements-bench.lock
+	@$(BIN)/python -m bench $(BENCH)
+
 lock:
 	@$(PYTHON) -m uv pip compile --quiet --extra dev --generate-hashes --no-annotate --no-header --universal \
 		--python-version 3.11 pyproject.toml --output-file requirements.lock
+	@$(PYTHON) -m uv pip compile --quiet --extra bench --generate-hashes --no-annotate --no-header --universal \
+		--python-version 3.11 --constraint requirements.lock pyproject.toml --output-file requirements-bench.lock
 
 clean:
 	@rm -rf build .pytest_cache .mypy_cache .ruff_cache .hypothesis
