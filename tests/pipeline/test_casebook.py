@@ -620,7 +620,8 @@ def test_a_local_time_that_comes_twice_has_the_meaning_that_the_elapsed_time_all
 @pytest.mark.case("P04")
 def test_a_local_time_whose_meaning_nobody_knows_is_reported(pacific: Site, query) -> None:
     check = assets_folder() / "core" / "attempts" / "checks" / "local_times_have_one_meaning.sql"
-    found = query(pacific, f"select cast(job_id as integer) from ({check.read_text(encoding='utf-8')}) order by 1")
+    sql = check.read_text(encoding="utf-8").replace("records_in_scope", "raw.slurm_jobs")
+    found = query(pacific, f"select cast(job_id as integer) from ({sql}) order by 1")
     assert found == [(3,), (10,)]
 
 
