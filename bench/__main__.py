@@ -177,7 +177,7 @@ class Bench:
         return self.build(f"{size}: product within {LITTLE_MEMORY}", folder)
 
     def killed(self, size: str, site: Path) -> Results:
-        """Builds that are killed at random moments, and one that is not: does it publish what an undisturbed one did?"""
+        """Builds killed at random moments, then one that is not: does it publish what an undisturbed one did?"""
         if int(size.partition("-")[0]) > LARGEST_KILLED:
             return {"skipped": f"more than {LARGEST_KILLED:,} attempts"}
         undisturbed = copy_site(site, self._output("undisturbed", size))
