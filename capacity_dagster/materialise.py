@@ -158,7 +158,7 @@ class Materialiser:
         if self._describe(table.relation) is not None:
             stored = {row[0] for row in self.warehouse.rows(f"select distinct {partition} from {table.relation}")}
         gone = stored - known
-        is_whole = staleness.is_whole
+        is_whole = staleness.is_whole or bool(gone)  # the site accounts for other days than before
         days = known if is_whole else touched_days(self.warehouse, table.contract.look_back_days) & known
         reasons = list(staleness.reasons)
         if forced := forced_days & known:
