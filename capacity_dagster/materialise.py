@@ -56,7 +56,7 @@ class Materialiser:
         if table.is_raw:
             return bring_landed_up_to_date(self.warehouse, table, self.tell)
         inputs = self._input_versions(table)
-        staleness = judge(self.warehouse, table, inputs)
+        staleness = judge(self.warehouse, self.catalogue, table, inputs)
         if table.contract.partition:
             return self._build_days(table, inputs, staleness, set(forced_days), started)
         if not staleness.reasons:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from capacity_dagster.differences import FOREVER
-from capacity_dagster.tables.catalogue import RECORDS_SCOPE, SCOPES, SHAPES_SCOPE, Catalogue, Table
+from capacity_dagster.tables.catalogue import ATTEMPTS_SCOPE, RECORDS_SCOPE, SCOPES, SHAPES_SCOPE, Catalogue, Table
 from capacity_dagster.tables.lineage import read_columns
 from capacity_dagster.tables.quoting import literal
 from capacity_dagster.warehouse import Version, Warehouse, database_of
@@ -38,7 +38,7 @@ class Staleness:
     changed_inputs: tuple[tuple[str, int], ...] = ()
 
 
-def judge(warehouse: Warehouse, table: Table, inputs: dict[str, Version]) -> Staleness:
+def judge(warehouse: Warehouse, catalogue: Catalogue, table: Table, inputs: dict[str, Version]) -> Staleness:
     """Judges one table. Fills the temporary table `touched` with the changes that concern it.
 
     Args:
@@ -68,7 +68,7 @@ def judge(warehouse: Warehouse, table: Table, inputs: dict[str, Version]) -> Sta
         elif before is None or before.file_id != version.file_id:
             reasons.append(f"{name} was built anew")
             is_whole = True
-        elif told := _touch(warehouse, table, name, before.number):
+        elif told := _touch(warehouse, table, name, before.number, _names_keys(catalogue, table, name)):
             reasons.extend(told)
             changed.append((name, before.number))
     undated = "usage_date is null and changed_from is null"
@@ -88,7 +88,7 @@ def stale_tables(warehouse: Warehouse, catalogue: Catalogue) -> list[str]:
             continue
         versions = {name: warehouse.version(name) for name in (*table.inputs, *table.check_inputs)}
         known = {name: version for name, version in versions.items() if version is not None}
-        if len(known) < len(versions) or judge(warehouse, table, known).reasons:
+        if len(known) < len(versions) or judge(warehouse, catalogue, table, known).reasons:
             stale.add(table.full_name)
     return sorted(stale)
 
@@ -119,7 +119,15 @@ def touched_days(warehouse: Warehouse, look_back_days: int) -> set[date]:
     return {row[0] for row in rows}
 
 
-def _touch(warehouse: Warehouse, table: Table, name: str, since: int) -> list[str]:
+def _names_keys(catalogue: Catalogue, table: Table, name: str) -> bool:
+    """Whether an input's changes name the attempts, records or shapes that are the scope of a table."""
+    if table.scope is None or name == SCOPES[table.scope]:
+        return table.scope is not None
+    told = catalogue.tables.get(name)
+    return table.scope == ATTEMPTS_SCOPE and told is not None and "attempt_id" in told.contract.key
+
+
+def _touch(warehouse: Warehouse, table: Table, name: str, since: int, names_keys: bool) -> list[str]:
     """Adds to `touched` what concerns a table of an input's changes after a version; says why, in words."""
     database = database_of(name)
     concerns = "true"
@@ -131,7 +139,9 @@ def _touch(warehouse: Warehouse, table: Table, name: str, since: int) -> list[st
     if table.contract.partition:
         concerns += " and (changed_from is null or changed_from < changed_to)"
     later = f"from {database}.state.changes where table_name = {literal(name)} and version > {since} and {concerns}"
-    has_keys = f"version in (select version from {database}.state.changed_keys where table_name = {literal(name)})"
+    has_keys = "false"
+    if names_keys:
+        has_keys = f"version in (select version from {database}.state.changed_keys where table_name = {literal(name)})"
     warehouse.connection.execute(
         f"insert into touched select distinct {literal(name)}, usage_date, changed_from, changed_to, {has_keys} {later}"
     )
@@ -175,7 +185,8 @@ def fill_scope(warehouse: Warehouse, catalogue: Catalogue, table: Table, stalene
                 f"select attempt_id from {table.relation} semi join touched_jobs using (cluster, job_id)"
             )
         return True
-    keys = " union ".join([NO_KEYS, *(_changed_keys(name, number) for name, number in since.items())])
+    named = [_changed_keys(name, number) for name, number in since.items() if _names_keys(catalogue, table, name)]
+    keys = " union ".join([NO_KEYS, *named])
     connection.execute(
         f"""
         create or replace temp table replaced_attempts as
