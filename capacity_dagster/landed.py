@@ -243,8 +243,35 @@ def _check_loads(warehouse: Warehouse, table: Table, problems: list[str]) -> lis
                 )
             ],
         ),
-        *expectations.check_expectations(connection, table),
+        *expectations.check_expectations(connection, table, _rule_counts(warehouse, table)),
     ]
+
+
+def _rule_counts(warehouse: Warehouse, table: Table) -> list[int]:
+    """How many records there are, and how many break each rule: what a load adds to that never changes.
+
+    The key of every raw table has the load in it, so that no record repeats the key of another load's.
+    """
+    known = "from pipeline.state.load_checks where table_name = ?"
+    active = "select load_id from landing.deliveries where source_kind = ?"
+    name = table.name
+    warehouse.connection.execute(
+        f"delete {known} and load_id not in ({active})",
+        [name, name],
+    )
+    missing = warehouse.rows(
+        f"select distinct load_id from ({active}) where load_id not in (select load_id {known})", [name, name]
+    )
+    condition = f"load_id in ({', '.join(literal(load_id) for (load_id,) in missing) or 'null'})"
+    counts = expectations.rule_counts(table, condition)
+    if missing:
+        warehouse.connection.execute(
+            f"insert into pipeline.state.load_checks select ?, load_id, [count(*), {', '.join(counts)}] "
+            f"from {table.relation} where {condition} group by load_id",
+            [name],
+        )
+    sums = ", ".join(f"coalesce(sum(counts[{number}]), 0)::bigint" for number in range(1, len(counts) + 2))
+    return list(warehouse.rows(f"select {sums} {known}", [name])[0])
 
 
 def _raw_view(table: Table, loads: list[Load]) -> str:

@@ -17,7 +17,15 @@ from capacity_dagster.errors import ContractError
 from capacity_dagster.landed import bring_landed_up_to_date
 from capacity_dagster.outcome import Outcome
 from capacity_dagster.site_relations import write_site_relations
-from capacity_dagster.staleness import Staleness, fill_scope, judge, stale_tables, touched_days
+from capacity_dagster.staleness import (
+    CHECKED,
+    Staleness,
+    copy_attempts,
+    fill_scope,
+    judge,
+    stale_tables,
+    touched_days,
+)
 from capacity_dagster.tables.catalogue import DAYS, SCOPES, Catalogue, Table
 from capacity_dagster.tables.checks import CheckOutcome, check_contract, check_sql, merged
 from capacity_dagster.tables.quoting import identifier, literal
@@ -127,16 +135,11 @@ class Materialiser:
                 replaced = f"(select * from {table.relation} limit 0)"
             else:
                 replaced = "before"
-                connection.execute(
-                    f"create or replace temp table before as "
-                    f"select {columns} from {table.relation} semi join replaced_attempts using (attempt_id)"
-                )
+                copy_attempts(connection, table.relation, "replaced_attempts", "before")
             changes, has_changed = find_differences(connection, table, "fresh", replaced)
             if has_changed:
                 if not table.contract.dictionary:
-                    connection.execute(
-                        f"delete from {table.relation} where attempt_id in (select attempt_id from before)"
-                    )
+                    connection.execute(f"delete from {table.relation} where rowid in (select place from places)")
                 self._insert(table, "from fresh")
             checks = self._check(table, staleness, "fresh")
             row_count = self._conclude(table, inputs, changes, has_changed, checks, started, "different")
@@ -183,8 +186,10 @@ class Materialiser:
             row_count = self._conclude(table, inputs, changes, bool(changes), checks, started)
         return self._outcome(table, row_count, staleness, changes, checks, started, sorted(days))
 
-    def _chunks(self, table: Table, days: set[date], known: set[date]) -> Iterator[None]:
-        """Lists some weeks after the other in the relation that day-grain queries and checks read."""
+    def _chunks(self, table: Table, days: set[date], known: set[date]) -> Iterator[tuple[date, date]]:
+        """Lists some weeks after the other in the relation that day-grain queries and checks read; the first and last
+        day of each.
+        """
         attempts = self.warehouse.value(
             "select row_count from pipeline.state.tables where table_name = 'core.attempts'"
         )
@@ -196,7 +201,7 @@ class Materialiser:
                 if len(days) > size:
                     self.tell(f"{table.full_name} from {chunk[0]} to {chunk[-1]}")
                 self._list_days(chunk)
-                yield
+                yield chunk[0], chunk[-1]
                 chunk = []
             if day is not None:
                 chunk.append(day)
@@ -225,20 +230,23 @@ class Materialiser:
         """Checks the days that were rebuilt, or all, some weeks at a time; what does not know of days, once."""
         connection = self.warehouse.connection
         partition = identifier(table.contract.partition or "")
-        rows = f"(select * from {table.relation} where {partition} in (select usage_date from {DAYS}))"
+        if self._must_check_all(table, staleness):
+            days = known
+        else:
+            days = days | (touched_days(self.warehouse, 0, CHECKED) & known)
+
+        def check(condition: str) -> list[CheckOutcome]:
+            return [
+                check_contract(connection, table, f"(select * from {table.relation} where {condition})"),
+                *(check_sql(connection, check) for check in table.checks if check.is_by_day),
+            ]
+
         found: list[CheckOutcome] = []
-        for _ in self._chunks(table, known if self._must_check_all(table, staleness) else days, known):
-            found = merged(
-                found,
-                [
-                    check_contract(connection, table, rows),
-                    *(check_sql(connection, check) for check in table.checks if check.is_by_day),
-                ],
-            )
+        for first, last in self._chunks(table, days, known):
+            found = merged(found, check(f"{partition} between date {literal(first)} and date {literal(last)}"))
         if not found:
             self._list_days([])
-            found = [check_contract(connection, table, rows)]
-            found += [check_sql(connection, check) for check in table.checks if check.is_by_day]
+            found = check("false")
         return [*found, *(check_sql(connection, check) for check in table.checks if not check.is_by_day)]
 
     def _must_check_all(self, table: Table, staleness: Staleness) -> bool:

@@ -9,6 +9,8 @@ and something changed in it that concerns the table: a change names its day or s
 from dataclasses import dataclass
 from datetime import date
 
+import duckdb
+
 from capacity_dagster.differences import FOREVER
 from capacity_dagster.tables.catalogue import ATTEMPTS_SCOPE, RECORDS_SCOPE, SCOPES, SHAPES_SCOPE, Catalogue, Table
 from capacity_dagster.tables.lineage import read_columns
@@ -17,6 +19,7 @@ from capacity_dagster.warehouse import Version, Warehouse, database_of
 from capacity_dagster.wording import counted
 
 NO_KEYS = "select null::varchar as attempt_id where false"
+TOUCHED, CHECKED = "touched", "checked"
 LARGEST_SCOPE = 2_000_000
 """Beyond as many attempts or jobs a table is built anew."""
 
@@ -39,16 +42,18 @@ class Staleness:
 
 
 def judge(warehouse: Warehouse, catalogue: Catalogue, table: Table, inputs: dict[str, Version]) -> Staleness:
-    """Judges one table. Fills the temporary table `touched` with the changes that concern it.
+    """Judges one table. Fills the temporary table `touched` with the changes that concern it, and `checked` with those
+    that concern only its checks.
 
     Args:
         inputs: which version each input has now.
     """
     connection = warehouse.connection
-    connection.execute(
-        "create or replace temp table touched "
-        "(input_name varchar, usage_date date, changed_from timestamp, changed_to timestamp, has_keys boolean)"
-    )
+    for name in (TOUCHED, CHECKED):
+        connection.execute(
+            f"create or replace temp table {name} "
+            "(input_name varchar, usage_date date, changed_from timestamp, changed_to timestamp, has_keys boolean)"
+        )
     code_hash = warehouse.code_hash(table.full_name)
     if code_hash is None:
         return Staleness(["first build"], is_whole=True, has_new_rules=True)
@@ -62,10 +67,14 @@ def judge(warehouse: Warehouse, catalogue: Catalogue, table: Table, inputs: dict
         before = seen.get(name)
         if before == version:
             continue
+        is_anew = before is None or before.file_id != version.file_id
         if name in table.check_inputs:
             reasons.append(f"{name} changed, which a check reads")
-            has_new_rules = True
-        elif before is None or before.file_id != version.file_id:
+            if before is None or is_anew or not table.contract.partition:
+                has_new_rules = True
+            else:
+                _touch(warehouse, table, name, before.number, False, CHECKED)
+        elif before is None or is_anew:
             reasons.append(f"{name} was built anew")
             is_whole = True
         elif told := _touch(warehouse, table, name, before.number, _names_keys(catalogue, table, name)):
@@ -76,7 +85,9 @@ def judge(warehouse: Warehouse, catalogue: Catalogue, table: Table, inputs: dict
         undated = f"input_name <> {literal(SCOPES[table.scope])}"
     elif table.scope:
         undated += " and not has_keys"
-    is_whole = is_whole or bool(warehouse.value(f"select count(*) from touched where {undated}"))
+    is_whole = is_whole or bool(warehouse.value(f"select count(*) from {TOUCHED} where {undated}"))
+    undated = "usage_date is null and changed_from is null"
+    has_new_rules = has_new_rules or bool(warehouse.value(f"select count(*) from {CHECKED} where {undated}"))
     return Staleness(reasons, is_whole, has_new_rules or is_whole, tuple(changed))
 
 
@@ -93,18 +104,18 @@ def stale_tables(warehouse: Warehouse, catalogue: Catalogue) -> list[str]:
     return sorted(stale)
 
 
-def touched_days(warehouse: Warehouse, look_back_days: int) -> set[date]:
-    """The days that are accounted for and that `touched` concerns."""
+def touched_days(warehouse: Warehouse, look_back_days: int, touched: str = TOUCHED) -> set[date]:
+    """The days that are accounted for and that the changes concern."""
     rows = warehouse.rows(
-        """
+        f"""
         with touching as (
-            select usage_date from touched where usage_date is not null
+            select usage_date from {touched} where usage_date is not null
             union
             select cluster_days.usage_date
             from core.cluster_days as cluster_days
             where exists (
                 select 1
-                from touched
+                from {touched} as touched
                 where touched.usage_date is null
                     and touched.changed_from < cluster_days.ends_at
                     and touched.changed_to > cluster_days.starts_at
@@ -127,11 +138,13 @@ def _names_keys(catalogue: Catalogue, table: Table, name: str) -> bool:
     return table.scope == ATTEMPTS_SCOPE and told is not None and "attempt_id" in told.contract.key
 
 
-def _touch(warehouse: Warehouse, table: Table, name: str, since: int, names_keys: bool) -> list[str]:
+def _touch(
+    warehouse: Warehouse, table: Table, name: str, since: int, names_keys: bool, touched: str = TOUCHED
+) -> list[str]:
     """Adds to `touched` what concerns a table of an input's changes after a version; says why, in words."""
     database = database_of(name)
     concerns = "true"
-    if (used := read_columns(table.full_name, name)) is not None:
+    if name in table.inputs and (used := read_columns(table.full_name, name)) is not None:
         concerns = f"(changed_columns is null or list_has_any(changed_columns, [{', '.join(map(literal, used))}])"
         # Entries of a dictionary come and go with the attempts and records that use them.
         is_user = table.contract.partition or (table.scope and SCOPES[table.scope] != name)
@@ -143,7 +156,8 @@ def _touch(warehouse: Warehouse, table: Table, name: str, since: int, names_keys
     if names_keys:
         has_keys = f"version in (select version from {database}.state.changed_keys where table_name = {literal(name)})"
     warehouse.connection.execute(
-        f"insert into touched select distinct {literal(name)}, usage_date, changed_from, changed_to, {has_keys} {later}"
+        f"insert into {touched} "
+        f"select distinct {literal(name)}, usage_date, changed_from, changed_to, {has_keys} {later}"
     )
     rows = warehouse.rows(f"select source_file, sum(changed_rows) {later} group by source_file order by source_file")
     if not rows:
@@ -206,11 +220,23 @@ def fill_scope(warehouse: Warehouse, catalogue: Catalogue, table: Table, stalene
     )
     if warehouse.row_count("replaced_attempts") > LARGEST_SCOPE:
         return False
-    connection.execute(
-        "create or replace temp table scope_rows as "
-        f"select * from {source} semi join replaced_attempts using (attempt_id)"
-    )
+    copy_attempts(connection, source, "replaced_attempts", "scope_rows")
     return True
+
+
+def copy_attempts(connection: duckdb.DuckDBPyConnection, source: str, attempts: str, target: str) -> None:
+    """Creates temporary tables of those rows of a table that are of some attempts, and of their `places` in it.
+
+    Finding their places first is cheaper than reading whole rows only to leave most of them out.
+    """
+    connection.execute(
+        f"""
+        create or replace temp table places as
+            select rowid as place from {source} semi join {attempts} using (attempt_id);
+        create or replace temp table {target} as
+            select found.* from {source} as found inner join places on found.rowid = places.place
+        """
+    )
 
 
 def _changed_keys(name: str, since: int) -> str:

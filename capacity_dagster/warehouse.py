@@ -52,6 +52,7 @@ create table if not exists {database}.state.changed_keys (table_name varchar, ve
 create table if not exists {database}.state.checks (
     table_name varchar, check_name varchar, is_blocking boolean, has_passed boolean, failed_rows bigint, result json
 );
+create table if not exists {database}.state.load_checks (table_name varchar, load_id varchar, counts bigint[]);
 create table if not exists {database}.state.published (content varchar);
 """
 

@@ -18,6 +18,15 @@ from capacity_dagster.sources.bytes import SEPARATOR, Probe
 from capacity_dagster.tables.catalogue import Table, assets_folder
 from capacity_dagster.tables.quoting import literal
 
+UNKNOWN_BEGINNINGS = """
+    select split_part(text, $1, 1) as first_field, count(*) as short_lines
+    from short_lines
+    where split_part(text, $1, 1) not in (select first_field from complete_first_fields)
+    group by split_part(text, $1, 1)
+    having max(delimiters) > 0
+"""
+"""First fields of short lines of which it is not known whether whole records begin with them."""
+
 
 def drop_relations(connection: duckdb.DuckDBPyConnection) -> None:
     """Drops what reading a file creates."""
@@ -200,26 +209,55 @@ def _assemble(
             "create temp table assembled_lines (source_line bigint, last_line bigint, text varchar, fate varchar)"
         )
         return
-    # A first field is one of whole records where more lines begin with it than those that are too short.
+    # What whole records begin with: mostly all of it stands in the first of them.
+    delimiter, header_lines = str(parameters["delimiter"]), int(parameters["header_lines"])
+    first_fields = {
+        line.split(delimiter, 1)[0]
+        for line in found.head.split("\n")[header_lines:-1]
+        if line.count(delimiter) >= int(parameters["record_delimiters"])
+    }
     connection.execute(
-        """
-        create temp table complete_first_fields as
-        with short_fields as (
-            select
-                split_part(text, $delimiter, 1) as first_field,
-                count(*) as short_fields
-            from short_lines
-            group by split_part(text, $delimiter, 1)
-        )
-        select short_fields.first_field
-        from lines
-        inner join short_fields on split_part(lines.text, $delimiter, 1) = short_fields.first_field
-        where lines.source_line > $header_lines
-        group by short_fields.first_field, short_fields.short_fields
-        having count(*) > short_fields.short_fields
-        """,
-        {name: parameters[name] for name in ("delimiter", "header_lines")},
+        "create temp table complete_first_fields as select unnest(?::varchar[]) as first_field", [sorted(first_fields)]
     )
+    are_job_ids = False
+    if connection.execute(f"select exists (select 1 from ({UNKNOWN_BEGINNINGS}))", [delimiter]).fetchall() == [(True,)]:
+        _find_complete_first_fields(connection, parameters)
+        are_job_ids = _are_job_ids(connection, parameters)
+    _create(
+        connection,
+        "assembled_lines",
+        {
+            **parameters,
+            "last_line": found.lines,
+            "is_terminated": found.is_terminated,
+            "has_free_text_last": has_free_text_last,
+            "are_job_ids": are_job_ids,
+        },
+    )
+
+
+def _find_complete_first_fields(connection: duckdb.DuckDBPyConnection, parameters: dict[str, str | int]) -> None:
+    """Looks through the whole file for the first fields of short lines that no record at its beginning has.
+
+    A first field is one of whole records where more lines begin with it than those that are too short.
+    """
+    connection.execute(
+        f"""
+        insert into complete_first_fields
+        with unknown as ({UNKNOWN_BEGINNINGS})
+        select unknown.first_field
+        from lines
+        inner join unknown on split_part(lines.text, $1, 1) = unknown.first_field
+        where lines.source_line > $2
+        group by unknown.first_field, unknown.short_lines
+        having count(*) > unknown.short_lines
+        """,
+        [parameters["delimiter"], parameters["header_lines"]],
+    )
+
+
+def _are_job_ids(connection: duckdb.DuckDBPyConnection, parameters: dict[str, str | int]) -> bool:
+    """Whether all whole records begin with a job id."""
     others = connection.execute(
         """
         select 1
@@ -231,17 +269,7 @@ def _assemble(
         """,
         parameters,
     ).fetchall()
-    _create(
-        connection,
-        "assembled_lines",
-        {
-            **parameters,
-            "last_line": found.lines,
-            "is_terminated": found.is_terminated,
-            "has_free_text_last": has_free_text_last,
-            "are_job_ids": not others,
-        },
-    )
+    return not others
 
 
 def _create(connection: duckdb.DuckDBPyConnection, name: str, parameters: dict[str, str | int]) -> None:

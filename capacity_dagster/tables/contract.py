@@ -57,6 +57,8 @@ class Contract(_Model):
             rows come and go with their users, and concern nobody else.
         accrues: columns that grow with as_of while the interval is open; that alone re-opens no day.
         provenance: columns that say where a row came from; a change in them alone changes no number.
+        prunes_by: columns of an input that the query compares only to leave out early what it would not use anyway; a
+            change of them alone does not concern the table.
         filed_by: the column of times by whose months and days the published Parquet is split into files, where that is
             not the partition.
         look_back_days: how many days before a day its rows are computed from: a changed day re-opens as many
@@ -73,6 +75,7 @@ class Contract(_Model):
     dictionary: tuple[str, ...] = ()
     accrues: tuple[str, ...] = ()
     provenance: tuple[str, ...] = ()
+    prunes_by: dict[str, tuple[str, ...]] = {}
     filed_by: str | None = None
     look_back_days: Annotated[int, Field(ge=0)] = 0
     owner: str = "team:capacity-engineering"

@@ -35,16 +35,29 @@ import_cpu_seconds: list[float] = []
 PASSES, FAILS = "that it passes", "that it fails"
 
 
-def check_expectations(connection: duckdb.DuckDBPyConnection, table: Table) -> list[CheckOutcome]:
+def rule_counts(table: Table, condition: str = "true") -> list[str]:
+    """SQL for the number of rows that break each rule of a table, among those that fulfil a condition."""
+    rules = [*column_rules(table), _key_rule(table, condition)]
+    return [f"count(case when {rule.violation} then 1 end)" for rule in rules]
+
+
+def check_expectations(
+    connection: duckdb.DuckDBPyConnection, table: Table, counted: list[int] | None = None
+) -> list[CheckOutcome]:
     """One outcome for each severity that the table's contract has rules of; critical ones block.
+
+    Args:
+        counted: the number of rows, and of those that break each of `rule_counts`, where it is known.
 
     Raises:
         ContractError: SQL and Great Expectations disagree on a rule, or an expectation could not be evaluated: a
             defect of the contract or of this module, never of the data.
     """
     rules = [*column_rules(table), _key_rule(table)]
-    sums = ", ".join(f"count(case when {rule.violation} then 1 end)" for rule in rules)
-    row_count, *counts = connection.execute(f"select count(*), {sums} from {table.relation}").fetchall()[0]
+    if counted is None:
+        sums = ", ".join(rule_counts(table))
+        counted = list(connection.execute(f"select count(*), {sums} from {table.relation}").fetchall()[0])
+    row_count, *counts = counted
     failed = {rule.name: count for rule, count in zip(rules, counts, strict=True)}
     judged = "no rows to judge"
     if row_count:
@@ -58,15 +71,15 @@ def check_expectations(connection: duckdb.DuckDBPyConnection, table: Table) -> l
     ]
 
 
-def _key_rule(table: Table) -> Rule:
-    """Rows whose key another row has too.
+def _key_rule(table: Table, condition: str = "true") -> Rule:
+    """Rows whose key another row has too, among those that fulfil a condition.
 
     A key of several columns is compared as a struct, in which nulls equal each other. In a key of one column nulls are
     not compared at all. The expectations for either mean the same.
     """
     names = ", ".join(map(identifier, table.contract.key))
     key = f"row({names})" if len(table.contract.key) > 1 else names
-    repeated = f"select {key} from {table.relation} group by {names} having count(*) > 1"
+    repeated = f"select {key} from {table.relation} where {condition} group by {names} having count(*) > 1"
     return Rule(KEY_RULE, ", ".join(table.contract.key), "one row", f"{key} in ({repeated})", "critical")
 
 

@@ -50,7 +50,9 @@ def column_lineage(catalogue: Catalogue, table: Table) -> Origins:
 
 
 def columns_read(catalogue: Catalogue, table: Table) -> dict[str, list[str]]:
-    """The columns of each input that a table's query reads, whether they become columns or decide about rows."""
+    """The columns of each input that a table's query reads, whether they become columns or decide about rows; without
+    those that only leave out early what it would not use.
+    """
     schema: dict[str, Any] = _schema(catalogue)
     query = pushdown_projections(
         qualify(_query(table), schema=schema, dialect="duckdb", validate_qualify_columns=False)
@@ -69,7 +71,10 @@ def columns_read(catalogue: Catalogue, table: Table) -> dict[str, list[str]]:
     for columns in found.values():
         columns |= named
     every = {name: schema[name.split(".")[0]][name.split(".")[1]] for name in table.inputs}
-    return {name: sorted(found[name].intersection(every[name])) for name in table.inputs}
+    return {
+        name: sorted(found[name].intersection(every[name]).difference(table.contract.prunes_by.get(name, ())))
+        for name in table.inputs
+    }
 
 
 def render(catalogue: Catalogue) -> str:

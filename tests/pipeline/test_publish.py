@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import shutil
 import stat
+import time
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ from capacity_dagster.warehouse import Warehouse
 PUBLISHES = 30
 OPENS = 1000
 READERS = 2
+PAUSE = 0.05
+"""Seconds between two opens of a reader, which otherwise would leave the builds little of the processors."""
 
 
 def built_and_published(site: Site, catalogue: Catalogue, changed: str = "") -> Publication:
@@ -74,6 +77,7 @@ def read_in_a_loop(published: str, opens: int, done: Any, results: Any) -> None:
             if len(set(told[:3])) != 1 or told[3] != told[4]:
                 raise AssertionError(f"half a mart in version {version}: {told}")
             count += 1
+            time.sleep(PAUSE)
         results.put((count, last, None))
     except BaseException as error:
         results.put((count, last, f"{type(error).__name__}: {error}"))

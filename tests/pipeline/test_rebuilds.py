@@ -240,6 +240,22 @@ def test_changes_one_after_another_give_what_a_fresh_build_gives(
     assert before == content_of(fresh)
 
 
+def test_another_pool_that_comes_with_a_new_shape_of_an_allocation_moves_older_attempts(
+    small: Site, make_site, build, content_of: Callable[[Site], dict[str, str]], query
+) -> None:
+    change = {
+        "inventory.csv": FILES["inventory.csv"].replace("h1,training,H100", "h1,other,H100"),
+        "jobs/new.psv": jobs_file([job("alpha", 302, T0 + DAY + 90_000, T0 + DAY + 90_060, 7, "h[1-2]")]),
+    }
+    for path, text in change.items():
+        (small.landing / path).write_text(text, encoding="utf-8")
+    build(small, as_of=AS_OF)
+    assert query(small, "select home_pool from mart.attempts where cluster = 'alpha' and job_id = '1'") == [("other",)]
+    fresh = make_site(TOML, {**with_jobs(all_psv=jobs_file(JOBS)), **change}, folder="fresh")
+    build(fresh, as_of=AS_OF)
+    assert content_of(small) == content_of(fresh)
+
+
 def test_a_later_as_of_gives_what_a_fresh_build_gives(
     first_built: Site, make_site, build, content_of: Callable[[Site], dict[str, str]]
 ) -> None:

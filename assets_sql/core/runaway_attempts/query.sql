@@ -113,38 +113,66 @@ absences as (
     group by attempt_id
 ),
 
--- Who holds what on the nodes of the candidates.
+-- Who held what on the nodes of the candidates since the first of them began: few host lists, most of them lately.
 busy_nodes as (
-    select distinct
+    select
         cluster,
-        node
+        node,
+        min(started_at) as first_at
     from candidate_nodes
+    group by cluster, node
+),
+
+busy_lists as (
+    select
+        busy_nodes.cluster,
+        hostlists.node_list,
+        min(busy_nodes.first_at) as first_at
+    from busy_nodes
+    inner join core.hostlists as hostlists on busy_nodes.node = hostlists.node
+    group by busy_nodes.cluster, hostlists.node_list
+),
+
+holders as (
+    select
+        attempts.attempt_id,
+        attempts.cluster,
+        attempts.allocated_tres,
+        attempts.node_list,
+        attempts.started_at,
+        coalesce(attempts.ended_at, timestamp '9999-01-01') as ended_at
+    from core.attempts as attempts
+    inner join busy_lists
+        on attempts.cluster = busy_lists.cluster
+        and attempts.node_list = busy_lists.node_list
+        and attempts.started_at >= busy_lists.first_at
+    where attempts.started_at < coalesce(attempts.ended_at, timestamp '9999-01-01')
 ),
 
 holdings as (
     select
-        attempts.attempt_id,
-        attempts.cluster,
-        attempts.started_at,
-        coalesce(attempts.ended_at, timestamp '9999-01-01') as ended_at,
+        holders.attempt_id,
+        holders.cluster,
+        holders.started_at,
+        holders.ended_at,
         placements.node,
         placements.accelerator_model,
         placements.accelerator_units
-    from busy_nodes
-    inner join core.placements as placements
-        on busy_nodes.cluster = placements.cluster and busy_nodes.node = placements.node
-    inner join core.attempts as attempts
-        on placements.cluster = attempts.cluster
-        and placements.allocated_tres = attempts.allocated_tres
-        and placements.node_list = coalesce(attempts.node_list, '')
-        and attempts.started_at is not null
+    from holders
     left join core.epoch_days as epochs
-        on attempts.cluster = epochs.cluster
-        and date_trunc('day', attempts.started_at) = epochs.start_day_at
-        and attempts.started_at >= epochs.valid_from_at
-        and attempts.started_at < epochs.valid_to_at
-    where placements.epoch_at = coalesce(epochs.epoch_at, timestamp '1900-01-01')
-        and coalesce(attempts.ended_at, timestamp '9999-01-01') > attempts.started_at
+        on holders.cluster = epochs.cluster
+        and date_trunc('day', holders.started_at) = epochs.start_day_at
+        and holders.started_at >= epochs.valid_from_at
+        and holders.started_at < epochs.valid_to_at
+    inner join core.placements as placements
+        on holders.cluster = placements.cluster
+        and holders.allocated_tres = placements.allocated_tres
+        and holders.node_list = placements.node_list
+        and coalesce(epochs.epoch_at, timestamp '1900-01-01') = placements.epoch_at
+    inner join busy_nodes
+        on placements.cluster = busy_nodes.cluster
+        and placements.node = busy_nodes.node
+        and holders.started_at >= busy_nodes.first_at
 ),
 
 claims as (
