@@ -69,7 +69,7 @@ class Materialiser:
             return self._build_days(table, inputs, staleness, set(forced_days), started)
         if not staleness.reasons:
             return self._left_alone(table)
-        is_new = self._describe(table.relation) != _declared(table)
+        is_new = self._describe(table) != _declared(table)
         if table.scope and not staleness.is_whole and fill_scope(self.warehouse, self.catalogue, table, staleness):
             return self._build_scope(table, inputs, staleness, started)
         if is_new or table.holds_attempts:  # so many that comparing them would cost more than building all days anew
@@ -158,7 +158,7 @@ class Materialiser:
         known = {row[0] for row in self.warehouse.rows("select distinct usage_date from core.cluster_days")}
         partition = identifier(table.contract.partition or "")
         stored: set[date] = set()
-        if self._describe(table.relation) is not None:
+        if self._describe(table) is not None:
             stored = {row[0] for row in self.warehouse.rows(f"select distinct {partition} from {table.relation}")}
         gone = stored - known
         is_whole = staleness.is_whole or bool(gone)  # the site accounts for other days than before
@@ -258,9 +258,9 @@ class Materialiser:
     def _create(self, table: Table, is_anew: bool = False) -> None:
         """Makes the table as its contract has it."""
         connection = self.warehouse.connection
-        described = self._describe(table.relation)
-        if described is not None and (is_anew or described != _declared(table)):
-            connection.execute(f"drop table {table.relation}")
+        described = self._describe(table)
+        if is_anew or described != _declared(table):
+            connection.execute(f"drop table if exists {table.relation}")
             described = None
         if described is not None and self.warehouse.code_hash(table.full_name) == table.code_hash:
             return
@@ -275,14 +275,11 @@ class Materialiser:
         columns = ", ".join(map(identifier, table.contract.columns))
         self.warehouse.connection.execute(f"insert into {table.relation} select {columns} from ({query})")
 
-    def _describe(self, relation: str) -> list[tuple[str, str]] | None:
-        database, schema, name = relation.split(".")
-        rows = self.warehouse.rows(
-            "select column_name, data_type from duckdb_columns() "
-            "where database_name = ? and schema_name = ? and table_name = ? order by column_index",
-            [database, schema, name],
-        )
-        return rows or None
+    def _describe(self, table: Table) -> list[tuple[str, str]] | None:
+        """The columns that a table has, with their types; None: it was never built."""
+        if self.warehouse.version(table.full_name) is None:
+            return None
+        return [(row[0], row[1]) for row in self.warehouse.rows(f"describe {table.relation}")]
 
     def _require_declared_columns(self, table: Table) -> None:
         """A query's columns must be the contract's, in order."""

@@ -87,6 +87,7 @@ class Warehouse:
         self.as_of = as_of
         self.allows_erasing = allows_erasing
         self._connection: duckdb.DuckDBPyConnection | None = None
+        self._versions: dict[str, Version] = {}
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -103,6 +104,7 @@ class Warehouse:
         self.site.work.mkdir(parents=True, exist_ok=True)
         with _lock(self.site.write_lock, purpose):
             self._connection = self._open()
+            self._versions = self._stored_versions()
             try:
                 yield self
             finally:
@@ -151,6 +153,7 @@ class Warehouse:
             yield self.connection
         except BaseException:
             self.connection.execute("rollback")
+            self._versions = self._stored_versions()
             raise
         self.connection.execute("commit")
 
@@ -169,12 +172,16 @@ class Warehouse:
 
     def version(self, table_name: str) -> Version | None:
         """The content that a table has now; None where it was never built."""
-        database = database_of(table_name)
-        rows = self.rows(
-            f"select file_id, version from {database}.state.tables, {database}.state.file where table_name = ?",
-            [table_name],
-        )
-        return Version(*rows[0]) if rows else None
+        return self._versions.get(table_name)
+
+    def _stored_versions(self) -> dict[str, Version]:
+        return {
+            table_name: Version(file_id, number)
+            for database in DATABASES
+            for table_name, file_id, number in self.rows(
+                f"select table_name, file_id, version from {database}.state.tables, {database}.state.file"
+            )
+        }
 
     def code_hash(self, table_name: str) -> str | None:
         database = database_of(table_name)
@@ -222,8 +229,11 @@ class Warehouse:
             key: SQL for the key of a difference, where somebody asks which ones changed.
         """
         database = database_of(table_name)
-        before = self.value(f"select version from {database}.state.tables where table_name = ?", [table_name])
-        number = (before or 0) + 1 if has_changed or before is None else before
+        before = self.version(table_name)
+        number = before.number if before else 0
+        number += 1 if has_changed or before is None else 0
+        file_id = before.file_id if before else str(self.value(f"select file_id from {database}.state.file"))
+        self._versions[table_name] = Version(file_id, number)
         execute = self.connection.execute
         execute(f"delete from {database}.state.tables where table_name = ?", [table_name])
         execute(

@@ -24,6 +24,6 @@ PUBLISHED = dg.AssetKey(["published", "current"])
 def published(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Publishes what passed its checks."""
     progress.started("published")
-    publication = publish(warehouse.materialiser, context.run_id)
+    publication = publish(warehouse.materialiser, context.run.run_id)
     progress.published(publication)
     return dg.MaterializeResult(metadata=publication_metadata(publication))
