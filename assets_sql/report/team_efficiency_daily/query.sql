@@ -21,17 +21,38 @@ bounds as (
 
 -- What has no end is read apart, so that an engine can leave out what it stores of other times.
 present as (
-    select attempts.*
+    select
+        attempts.*,
+        greatest(attempts.started_at, bounds.first_at) as present_from_at,
+        least(attempts.ended_at, bounds.last_at) as present_until_at
     from mart.attempts as attempts
     inner join bounds
         on attempts.cluster = bounds.cluster
         and attempts.started_at < bounds.last_at
         and attempts.ended_at >= bounds.first_at
     union all
-    select attempts.*
+    select
+        attempts.*,
+        greatest(attempts.started_at, bounds.first_at) as present_from_at,
+        bounds.last_at as present_until_at
     from mart.attempts as attempts
     inner join bounds on attempts.cluster = bounds.cluster and attempts.started_at < bounds.last_at
     where attempts.ended_at is null
+),
+
+-- By days of UTC, so that a window is found by equality: at the day on which attempt and window first are both there.
+window_days as (
+    select
+        *,
+        unnest(generate_series(date_trunc('day', window_start_at), window_end_at, interval 1 day)) as utc_day_at
+    from windows
+),
+
+attempt_days as (
+    select
+        *,
+        unnest(generate_series(date_trunc('day', present_from_at), present_until_at, interval 1 day)) as utc_day_at
+    from present
 ),
 
 held as (
@@ -49,25 +70,36 @@ held as (
     group by usage_date, cluster, pool, accelerator_model, team, workload_class
 ),
 
--- CPUs are released while an attempt is suspended: when, where the accounting database says so.
-suspended as (
+-- CPUs are released while an attempt is suspended: when, where the accounting database says so. Apart from the many that
+-- never were.
+released as (
     select
         windows.usage_date,
-        suspensions.attempt_id,
-        cast(sum(seconds_between(
+        attempts.cluster,
+        attempts.home_pool,
+        attempts.home_accelerator_model,
+        attempts.team,
+        attempts.workload_class,
+        cast(sum(attempts.cpus * seconds_between(
             greatest(suspensions.starts_at, windows.window_start_at),
             least(coalesce(suspensions.ends_at, windows.window_end_at), windows.window_end_at)
-        )) as bigint) as suspended_seconds
+        )) as bigint) as cpu_seconds
     from core.suspensions as suspensions
+    inner join mart.attempts as attempts on suspensions.attempt_id = attempts.attempt_id
     inner join windows
         on suspensions.cluster = windows.cluster
         and suspensions.starts_at < windows.window_end_at
         and coalesce(suspensions.ends_at, windows.window_end_at) > windows.window_start_at
-    group by windows.usage_date, suspensions.attempt_id
-),
-
-known_suspensions as (
-    select distinct attempt_id from core.suspensions
+        and attempts.started_at < windows.window_end_at
+        and coalesce(attempts.ended_at, windows.window_end_at) >= windows.window_start_at
+    where attempts.held_seconds <> 0
+    group by
+        windows.usage_date,
+        attempts.cluster,
+        attempts.home_pool,
+        attempts.home_accelerator_model,
+        attempts.team,
+        attempts.workload_class
 ),
 
 -- Else Slurm says for how long, not when: it is spread evenly.
@@ -87,19 +119,18 @@ day_parts as (
         coalesce(
             attempts.ended_at > windows.window_start_at and attempts.ended_at <= windows.window_end_at, false
         ) as is_end_day,
-        known_suspensions.attempt_id is not null as is_suspension_known,
-        coalesce(suspended.suspended_seconds, 0) as day_suspended_seconds
-    from present as attempts
-    inner join windows
+        attempts.attempt_id in (select suspensions.attempt_id from core.suspensions as suspensions)
+            as is_suspension_known
+    from attempt_days as attempts
+    inner join window_days as windows
         on attempts.cluster = windows.cluster
+        and attempts.utc_day_at = windows.utc_day_at
+        and attempts.utc_day_at = date_trunc('day', greatest(attempts.started_at, windows.window_start_at))
         and attempts.started_at < windows.window_end_at
         and coalesce(attempts.ended_at, windows.window_end_at) >= windows.window_start_at
-    left join known_suspensions on attempts.attempt_id = known_suspensions.attempt_id
-    left join suspended
-        on windows.usage_date = suspended.usage_date and attempts.attempt_id = suspended.attempt_id
 ),
 
-run as (
+ran as (
     select
         usage_date,
         cluster,
@@ -114,7 +145,7 @@ run as (
         cast(sum(
             case
                 when held_seconds = 0 then 0
-                when is_suspension_known then cpus * (seconds - day_suspended_seconds)
+                when is_suspension_known then cpus * seconds
                 when cpu_seconds = cpus * held_seconds then cpus * seconds
                 else (cpu_seconds // held_seconds) * elapsed_after
                     + (cpu_seconds % held_seconds) * elapsed_after // held_seconds
@@ -125,6 +156,20 @@ run as (
         cast(sum(nodes * seconds) as bigint) as node_seconds
     from day_parts
     group by usage_date, cluster, home_pool, home_accelerator_model, team, workload_class
+),
+
+run as (
+    select
+        ran.* exclude (cpu_seconds),
+        ran.cpu_seconds - coalesce(released.cpu_seconds, 0) as cpu_seconds
+    from ran
+    left join released
+        on ran.usage_date = released.usage_date
+        and ran.cluster = released.cluster
+        and ran.pool = released.home_pool
+        and ran.accelerator_model = released.home_accelerator_model
+        and ran.team = released.team
+        and ran.workload_class = released.workload_class
 )
 
 select
