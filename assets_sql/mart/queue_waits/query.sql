@@ -13,11 +13,20 @@ with windows as (
 -- The date on the clocks decides; where they are put back, they may show it again after midnight.
 bounds as (
     select
-        cluster,
-        min(starts_at) - interval 1 day as first_at,
-        max(ends_at) + interval 1 day as last_at
+        windows.cluster,
+        min(windows.starts_at) - interval 1 day as first_at,
+        max(windows.ends_at) + interval 1 day as last_at,
+        max(waiting.waits_until_at) as as_of_at
     from windows
-    group by cluster
+    -- Whoever still waits does so at the as_of of the cluster.
+    left join (
+        select
+            cluster,
+            max(waits_until_at) as waits_until_at
+        from core.waiting_attempts
+        group by cluster
+    ) as waiting on windows.cluster = waiting.cluster
+    group by windows.cluster
 ),
 
 submitted as (
@@ -27,21 +36,43 @@ submitted as (
         -- Of shares that only a node can weigh, what is not known is not nothing.
         cast(round(coalesce(attempts.accelerators_requested, nullif(attempts.accelerators, 0)) * 84000) as bigint)
         * attempts.array_tasks as requested_units,
-        waiting.attempt_id is null and attempts.started_at is not null as has_started,
-        coalesce(waiting.waits_until_at, attempts.started_at, attempts.ended_at) as waits_until_at
-    from mart.attempts as attempts
+        not attempts.is_waiting and attempts.started_at is not null as has_started,
+        case
+            when attempts.is_waiting then bounds.as_of_at
+            else coalesce(attempts.started_at, attempts.ended_at)
+        end as waits_until_at
+    from (
+        select
+            *,
+            attempt_id in (select waiting.attempt_id from core.waiting_attempts as waiting) as is_waiting
+        from mart.attempts
+        where not is_resize_follower and end_class <> 'revoked'
+    ) as attempts
     inner join bounds
         on attempts.cluster = bounds.cluster
         and attempts.submitted_at < bounds.last_at
         and attempts.submitted_at >= bounds.first_at
     cross join site.settings as settings
-    left join core.waiting_attempts as waiting on attempts.attempt_id = waiting.attempt_id
-    where not attempts.is_resize_follower and attempts.end_class <> 'revoked'
 ),
 
 sized as (
     select
-        submitted.*,
+        submitted.usage_date,
+        submitted.cluster,
+        coalesce(submitted.partition_name, '') as partition_name,
+        submitted.team,
+        submitted.workload_class,
+        submitted.job_count,
+        submitted.has_started,
+        greatest(0, seconds_between(submitted.submitted_at, submitted.waits_until_at)) as submit_seconds,
+        -- What never became eligible, or has not yet, has no such wait.
+        case
+            when submitted.eligible_at is not null
+                and (submitted.has_started or submitted.eligible_at <= submitted.waits_until_at)
+                then greatest(0, seconds_between(
+                    greatest(submitted.eligible_at, submitted.submitted_at), submitted.waits_until_at
+                ))
+        end as eligible_seconds,
         case
             when submitted.requested_units = 0 then 0
             else submitted.requested_units * submitted.timelimit_minutes * 60
@@ -63,24 +94,17 @@ sized as (
 
 waits as (
     select
-        *,
-        'submit' as wait_kind,
-        greatest(0, seconds_between(submitted_at, waits_until_at)) as wait_seconds
+        sized.*,
+        kinds.wait_kind,
+        case when kinds.wait_kind = 'submit' then sized.submit_seconds else sized.eligible_seconds end as wait_seconds
     from sized
-    union all
-    -- What never became eligible, or has not yet, has no such wait.
-    select
-        *,
-        'eligible' as wait_kind,
-        greatest(0, seconds_between(greatest(eligible_at, submitted_at), waits_until_at)) as wait_seconds
-    from sized
-    where eligible_at is not null and (has_started or eligible_at <= waits_until_at)
+    cross join (values ('submit'), ('eligible')) as kinds (wait_kind)
 )
 
 select
     usage_date,
     cluster,
-    coalesce(partition_name, '') as partition_name,
+    partition_name,
     team,
     workload_class,
     wait_kind,
@@ -92,4 +116,5 @@ select
     cast(case when count(submitted_unit_seconds) = count(*) then sum(submitted_unit_seconds) end as bigint)
         as submitted_unit_seconds
 from waits
-group by usage_date, cluster, coalesce(partition_name, ''), team, workload_class, wait_kind, wait_seconds, has_started
+where wait_seconds is not null
+group by usage_date, cluster, partition_name, team, workload_class, wait_kind, wait_seconds, has_started
