@@ -78,15 +78,19 @@ waits as (
         attempts.job_count,
         attempts.first_date,
         attempts.last_date,
-        waiting.attempt_id is not null as is_waiting,
-        waiting.attempt_id is null and attempts.started_at is not null as has_started,
+        attempts.is_waiting,
+        not attempts.is_waiting and attempts.started_at is not null as has_started,
         cast(timezone(settings.reporting_time_zone, timezone('UTC', attempts.submitted_at)) as date) as submit_date,
         cast(timezone(
             settings.reporting_time_zone, timezone('UTC', coalesce(attempts.started_at, attempts.ended_at))
         ) as date) as end_date
-    from present as attempts
+    from (
+        select
+            *,
+            attempt_id in (select waiting.attempt_id from core.waiting_attempts as waiting) as is_waiting
+        from present
+    ) as attempts
     cross join site.settings as settings
-    left join core.waiting_attempts as waiting on attempts.attempt_id = waiting.attempt_id
     where attempts.job_count > 0 and not attempts.is_resize_follower and attempts.end_class <> 'revoked'
 ),
 
@@ -126,19 +130,25 @@ happened as (
     from waiting_days
 ),
 
-events as (
+-- Summed before the days are looked up.
+sums as (
     select
-        happened.usage_date,
-        happened.cluster,
-        happened.partition_name,
-        cast(sum(happened.started) as bigint) as jobs_started,
-        cast(sum(happened.cancelled) as bigint) as jobs_cancelled_before_start,
-        cast(sum(happened.waiting) as bigint) as jobs_waiting
+        usage_date,
+        cluster,
+        partition_name,
+        cast(sum(started) as bigint) as jobs_started,
+        cast(sum(cancelled) as bigint) as jobs_cancelled_before_start,
+        cast(sum(waiting) as bigint) as jobs_waiting
     from happened
-    inner join days on happened.usage_date = days.usage_date
+    group by usage_date, cluster, partition_name
+),
+
+events as (
+    select sums.*
+    from sums
+    inner join days on sums.usage_date = days.usage_date
     inner join core.cluster_days as cluster_days
-        on happened.usage_date = cluster_days.usage_date and happened.cluster = cluster_days.cluster
-    group by happened.usage_date, happened.cluster, happened.partition_name
+        on sums.usage_date = cluster_days.usage_date and sums.cluster = cluster_days.cluster
 ),
 
 pending as (
