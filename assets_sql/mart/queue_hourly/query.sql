@@ -217,6 +217,7 @@ pieces as (
         reason_class,
         greatest(starts_at, eligible_at, first_at) as starts_at,
         least(ends_at, waited_until_at, last_at) as ends_at,
+        last_at,
         case when job_count = 0 then 0 else tasks end as jobs,
         tasks * task_units as units
     from shares
@@ -243,29 +244,59 @@ edges as (
         -jobs,
         -units
     from pieces
-    where starts_at < ends_at
+    where starts_at < ends_at and ends_at < last_at
+),
+
+-- The edges of a clock's hour are summed before its piece is looked up; not in the few hours that are cut.
+placed as (
+    select
+        *,
+        case
+            when date_trunc('hour', edge_at) in (
+                select hours.hour_at from core.cluster_hours as hours where hours.hour_at <> hours.starts_at
+            ) then edge_at
+            else date_trunc('hour', edge_at)
+        end as from_at
+    from edges
+),
+
+sums as (
+    select
+        cluster,
+        partition_name,
+        team,
+        reason_class,
+        from_at,
+        cast(sum(jobs) as bigint) as jobs,
+        cast(sum(units) as bigint) as units,
+        cast(sum(jobs * seconds_between(from_at, edge_at)) as bigint) as early_job_seconds,
+        cast(sum(units * seconds_between(from_at, edge_at)) as bigint) as early_unit_seconds
+    from placed
+    group by cluster, partition_name, team, reason_class, from_at
 ),
 
 steps as (
     select
-        edges.cluster,
-        edges.partition_name,
-        edges.team,
-        edges.reason_class,
+        sums.cluster,
+        sums.partition_name,
+        sums.team,
+        sums.reason_class,
         hours.hour_at,
         hours.starts_at,
-        sum(edges.jobs) as jobs,
-        sum(edges.units) as units,
-        sum(edges.jobs * seconds_between(hours.starts_at, edges.edge_at)) as early_job_seconds,
-        sum(edges.units * seconds_between(hours.starts_at, edges.edge_at)) as early_unit_seconds
-    from edges
+        cast(sum(sums.jobs) as bigint) as jobs,
+        cast(sum(sums.units) as bigint) as units,
+        cast(sum(sums.early_job_seconds + sums.jobs * seconds_between(hours.starts_at, sums.from_at)) as bigint)
+            as early_job_seconds,
+        cast(sum(sums.early_unit_seconds + sums.units * seconds_between(hours.starts_at, sums.from_at)) as bigint)
+            as early_unit_seconds
+    from sums
     inner join core.cluster_hours as hours
-        on edges.cluster = hours.cluster
-        and date_trunc('hour', edges.edge_at) = hours.hour_at
-        and edges.edge_at >= hours.starts_at
-        and edges.edge_at < hours.ends_at
+        on sums.cluster = hours.cluster
+        and date_trunc('hour', sums.from_at) = hours.hour_at
+        and sums.from_at >= hours.starts_at
+        and sums.from_at < hours.ends_at
     group by
-        edges.cluster, edges.partition_name, edges.team, edges.reason_class, hours.hour_at, hours.starts_at
+        sums.cluster, sums.partition_name, sums.team, sums.reason_class, hours.hour_at, hours.starts_at
 ),
 
 levels as (
@@ -282,7 +313,9 @@ levels as (
         sum(units) over sweep as units,
         lead(starts_at) over sweep as next_edges_at
     from steps
-    window sweep as (partition by cluster, partition_name, team, reason_class order by starts_at)
+    window sweep as (
+        partition by cluster, partition_name, team, reason_class order by starts_at rows unbounded preceding
+    )
 ),
 
 -- A level lasts until the next piece that has edges; a level of nothing needs no more than its own piece.
