@@ -80,10 +80,11 @@ released as (
         attempts.home_accelerator_model,
         attempts.team,
         attempts.workload_class,
-        cast(sum(attempts.cpus * seconds_between(
+        -- A runaway is no longer suspended when it has ended.
+        cast(sum(attempts.cpus * greatest(0, seconds_between(
             greatest(suspensions.starts_at, windows.window_start_at),
-            least(coalesce(suspensions.ends_at, windows.window_end_at), windows.window_end_at)
-        )) as bigint) as cpu_seconds
+            least(coalesce(suspensions.ends_at, windows.window_end_at), windows.window_end_at, attempts.ended_at)
+        ))) as bigint) as cpu_seconds
     from core.suspensions as suspensions
     inner join mart.attempts as attempts on suspensions.attempt_id = attempts.attempt_id
     inner join windows
