@@ -66,8 +66,13 @@ def columns_read(catalogue: Catalogue, table: Table) -> dict[str, list[str]]:
             elif source is None:  # of `using` or of a lateral: whichever input has such a column
                 for columns in found.values():
                     columns.add(column.name)
-    # Inside functions that make rows (unnest) columns are lost; what the text names without a table may be any input's.
-    named = {column.name for column in _query(table).find_all(exp.Column) if not column.table}
+    # Inside functions that make rows columns are lost; what they name without a table may be any input's.
+    named = {
+        column.name
+        for function in _query(table).find_all(exp.Explode, exp.Unnest, exp.GenerateSeries)
+        for column in function.find_all(exp.Column)
+        if not column.table
+    }
     for columns in found.values():
         columns |= named
     every = {name: schema[name.split(".")[0]][name.split(".")[1]] for name in table.inputs}
