@@ -27,6 +27,7 @@ from capacity_dagster.materialise import Materialiser
 from capacity_dagster.parquet_files import ParquetFile, fingerprints, planned_files, write_files, writer_version
 from capacity_dagster.tables.catalogue import Catalogue, Table, assets_folder, load_catalogue
 from capacity_dagster.tables.checks import CheckOutcome
+from capacity_dagster.tables.quoting import identifier, literal
 from capacity_dagster.warehouse import Warehouse
 from capacity_dagster.wording import counted
 
@@ -247,6 +248,27 @@ def _changed_files(
     return {name: mark for name, mark in found.items() if published.get(name, {}).get("fingerprint") != mark}
 
 
+def _days_of_changed_attempts(warehouse: Warehouse, table: Table, since: int) -> set[date | None] | None:
+    """The days under which the rows of attempts are filed that changed after a version; None: any may have changed.
+
+    What an attempt leaves without a row, or with one under another day, is told by the number of rows.
+    """
+    state = f"{table.database}.state"
+    changed = f"where table_name = {literal(table.full_name)} and version > {since}"
+    all_are_named = warehouse.value(
+        f"select (select count(distinct version) from {state}.changes {changed}) "
+        f"= (select count(distinct version) from {state}.changed_keys {changed})"
+    )
+    if not all_are_named:
+        return None
+    by = identifier(table.contract.files_by or "")
+    rows = warehouse.rows(
+        f"select distinct cast({by} as date) from {table.relation} "
+        f"where attempt_id in (select key from {state}.changed_keys {changed})"
+    )
+    return {day for (day,) in rows}
+
+
 def _touched_days(warehouse: Warehouse, table: Table, before: Publication) -> set[date | None] | None:
     """The days whose rows may have changed since the version before; None: any may have."""
     version = warehouse.version(table.full_name)
@@ -255,6 +277,8 @@ def _touched_days(warehouse: Warehouse, table: Table, before: Publication) -> se
         return None
     if int(number) == version.number:
         return set()
+    if table.holds_attempts:
+        return _days_of_changed_attempts(warehouse, table, int(number))
     days = {change.usage_date for change in warehouse.changes_since(table.full_name, int(number))}
     return None if table.contract.partition is None or None in days else days
 
