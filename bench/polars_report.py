@@ -961,7 +961,7 @@ def queue_waits(site: Site, attempts: pl.DataFrame) -> pl.DataFrame:
             eligible_at=eligible_at,
             waits_until=waits_until,
             day=pl.col("Submit") // DAY,
-            submit_wait=waits_until - pl.col("Submit"),
+            submit_wait=(waits_until - pl.col("Submit")).clip(0),
             eligible_wait=(waits_until - eligible_at).clip(0),
             has_eligible_wait=has_started | (pl.col("Eligible") <= waits_until),
             requested_seconds=requested * pl.col("limit_seconds"),
