@@ -40,7 +40,8 @@ ROOT = Path(__file__).parent.parent
 CONTENDERS = ("product", "reference", "tokenise", "polars", "pandas")
 PEERS = ("polars", "pandas")
 SCENARIOS = ("new_day", "little_memory", "killed")
-LITTLE_MEMORY = "1GB"
+LITTLE_MEMORY = "450MB"
+"""DuckDB's limit with which a process stays below a gigabyte."""
 KILLS = 10
 LARGEST_KILLED = 1_000_000
 """Attempts of the largest site on which builds are killed: each one takes as long as a build."""
