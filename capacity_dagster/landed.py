@@ -255,10 +255,7 @@ def _rule_counts(warehouse: Warehouse, table: Table) -> list[int]:
     known = "from pipeline.state.load_checks where table_name = ?"
     active = "select load_id from landing.deliveries where source_kind = ?"
     name = table.name
-    warehouse.connection.execute(
-        f"delete {known} and load_id not in ({active})",
-        [name, name],
-    )
+    warehouse.connection.execute(f"delete {known} and load_id not in ({active})", [name, name])
     missing = warehouse.rows(
         f"select distinct load_id from ({active}) where load_id not in (select load_id {known})", [name, name]
     )

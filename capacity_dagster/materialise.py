@@ -233,7 +233,7 @@ class Materialiser:
         if self._must_check_all(table, staleness):
             days = known
         else:
-            days = days | (touched_days(self.warehouse, 0, CHECKED) & known)
+            days = days | (touched_days(self.warehouse, table.contract.look_back_days, CHECKED) & known)
 
         def check(condition: str) -> list[CheckOutcome]:
             return [

@@ -67,27 +67,26 @@ def judge(warehouse: Warehouse, catalogue: Catalogue, table: Table, inputs: dict
         before = seen.get(name)
         if before == version:
             continue
-        is_anew = before is None or before.file_id != version.file_id
+        since = before.number if before and before.file_id == version.file_id else None
         if name in table.check_inputs:
             reasons.append(f"{name} changed, which a check reads")
-            if before is None or is_anew or not table.contract.partition:
+            if since is None or not table.contract.partition:
                 has_new_rules = True
             else:
-                _touch(warehouse, table, name, before.number, False, CHECKED)
-        elif before is None or is_anew:
+                _touch(warehouse, table, name, since, CHECKED)
+        elif since is None:
             reasons.append(f"{name} was built anew")
             is_whole = True
-        elif told := _touch(warehouse, table, name, before.number, _names_keys(catalogue, table, name)):
+        elif told := _touch(warehouse, table, name, since, TOUCHED, _names_keys(catalogue, table, name)):
             reasons.extend(told)
-            changed.append((name, before.number))
+            changed.append((name, since))
     undated = "usage_date is null and changed_from is null"
+    has_new_rules = has_new_rules or bool(warehouse.value(f"select count(*) from {CHECKED} where {undated}"))
     if table.scope == SHAPES_SCOPE or (table.scope == RECORDS_SCOPE and not table.contract.dictionary):
         undated = f"input_name <> {literal(SCOPES[table.scope])}"
     elif table.scope:
         undated += " and not has_keys"
     is_whole = is_whole or bool(warehouse.value(f"select count(*) from {TOUCHED} where {undated}"))
-    undated = "usage_date is null and changed_from is null"
-    has_new_rules = has_new_rules or bool(warehouse.value(f"select count(*) from {CHECKED} where {undated}"))
     return Staleness(reasons, is_whole, has_new_rules or is_whole, tuple(changed))
 
 
@@ -132,16 +131,18 @@ def touched_days(warehouse: Warehouse, look_back_days: int, touched: str = TOUCH
 
 def _names_keys(catalogue: Catalogue, table: Table, name: str) -> bool:
     """Whether an input's changes name the attempts, records or shapes that are the scope of a table."""
-    if table.scope is None or name == SCOPES[table.scope]:
-        return table.scope is not None
+    if table.scope is None:
+        return False
+    if name == SCOPES[table.scope]:
+        return True
     told = catalogue.tables.get(name)
-    return table.scope == ATTEMPTS_SCOPE and told is not None and "attempt_id" in told.contract.key
+    return table.scope == ATTEMPTS_SCOPE and told is not None and told.is_keyed_by_attempt
 
 
 def _touch(
-    warehouse: Warehouse, table: Table, name: str, since: int, names_keys: bool, touched: str = TOUCHED
+    warehouse: Warehouse, table: Table, name: str, since: int, touched: str, names_keys: bool = False
 ) -> list[str]:
-    """Adds to `touched` what concerns a table of an input's changes after a version; says why, in words."""
+    """Adds what concerns a table of an input's changes after a version; says why, in words."""
     database = database_of(name)
     concerns = "true"
     if name in table.inputs and (used := read_columns(table.full_name, name)) is not None:

@@ -143,6 +143,11 @@ class Table:
         return self.scope is not None and "attempt_id" in self.contract.columns
 
     @property
+    def is_keyed_by_attempt(self) -> bool:
+        """Whether a change of it names the attempt that it is about."""
+        return "attempt_id" in self.contract.key
+
+    @property
     def entry_key(self) -> str:
         """SQL for the entry of a dictionary that a row belongs to, as one text."""
         return _entry_key(map(identifier, self.contract.dictionary))
@@ -150,7 +155,7 @@ class Table:
     @property
     def changed_key_sql(self) -> str | None:
         """SQL for the key of a change, where others ask which attempts or entries changed."""
-        if "attempt_id" in self.contract.key:
+        if self.is_keyed_by_attempt:
             return "changed_key.attempt_id"
         if self.contract.dictionary:
             return _entry_key(f"changed_key.{identifier(name)}" for name in self.contract.dictionary)
