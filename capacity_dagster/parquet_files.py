@@ -25,7 +25,7 @@ from capacity_dagster.warehouse import Warehouse
 
 MONTH_VALUES = 6_000_000
 """Of a month with more values (rows times columns), each day has a file of its own."""
-BATCH_VALUES = 3_000_000
+BATCH_VALUES = 8_000_000
 """How many values are read at once, unless a file alone has more."""
 ROW_GROUP = 122_880
 """Rows of a Parquet row group."""
@@ -65,10 +65,11 @@ def writer_version() -> str:
 
 def planned_files(warehouse: Warehouse, table: Table) -> list[ParquetFile]:
     """The files that a table's rows go into, in time: one a month, or one a day in months that are too large."""
-    if table.contract.files_by is None:
+    by = table.contract.files_by
+    if by is None:
         return [ParquetFile(f"{table.name}.parquet", 0, warehouse.row_count(table.relation))]
     days: list[tuple[date, int]] = warehouse.rows(
-        f"select {_day(table)} as day, count(*) from {table.relation} group by day order by day"
+        f"select cast({identifier(by)} as date) as day, count(*) from {table.relation} group by day order by day"
     )
     files: list[ParquetFile] = []
     for month, group in groupby(days, key=lambda each: f"{each[0]:%Y-%m}"):
@@ -82,29 +83,12 @@ def planned_files(warehouse: Warehouse, table: Table) -> list[ParquetFile]:
     return files
 
 
-def fingerprints(warehouse: Warehouse, table: Table, files: Iterable[ParquetFile]) -> dict[str, str]:
-    """What tells, by name of file and for a fraction of its writing, whether its rows are still the same."""
-    columns = ", ".join(map(identifier, table.contract.columns))
-    found: dict[str, str] = {}
-    for run in _runs(files):
-        sums: dict[date | None, int] = dict(
-            warehouse.rows(
-                f"select {_day(table)} as day, sum(hash({columns})) from {table.relation}{_where(table, run)} "
-                "group by day"
-            )
-        )
-        for file in run:
-            total = sum(sums.get(day, 0) for day in file.days())
-            found[file.name] = f"{total % 2**64:016x}"
-    return found
-
-
 def write_files(
     warehouse: Warehouse, table: Table, files: Iterable[ParquetFile], folder: Path
 ) -> Iterator[tuple[ParquetFile, str]]:
     """Writes files of a table into a folder, and tells each with its sha256."""
     columns = ", ".join(map(identifier, table.contract.columns))
-    for batch in _runs(files, most_rows=BATCH_VALUES // len(table.columns)):
+    for batch in _batches(files, most_rows=BATCH_VALUES // len(table.columns)):
         query = f"select {columns} from {table.relation}{_where(table, batch)}"
         rows = _SortedRows(warehouse.connection.sql(query).to_arrow_reader(ROW_GROUP), table, batch)
         first = 0
@@ -227,23 +211,17 @@ def _sortable(column: Any) -> Any:
     return above_least.astype(np.min_scalar_type(above_least.max()))
 
 
-def _runs(files: Iterable[ParquetFile], most_rows: int | None = None) -> Iterator[list[ParquetFile]]:
+def _batches(files: Iterable[ParquetFile], most_rows: int) -> Iterator[list[ParquetFile]]:
     """Files that follow each other in the table, as many at a time as have so many rows together."""
-    run: list[ParquetFile] = []
+    batch: list[ParquetFile] = []
     for file in files:
-        is_next = bool(run) and file.position == run[-1].position + 1
-        if run and not (is_next and (most_rows is None or sum(each.rows for each in run) + file.rows <= most_rows)):
-            yield run
-            run = []
-        run.append(file)
-    if run:
-        yield run
-
-
-def _day(table: Table) -> str:
-    """SQL for the day by which a table's rows are told apart."""
-    by = table.contract.files_by
-    return f"cast({identifier(by)} as date)" if by else "null::date"
+        is_next = bool(batch) and file.position == batch[-1].position + 1
+        if batch and not (is_next and sum(each.rows for each in batch) + file.rows <= most_rows):
+            yield batch
+            batch = []
+        batch.append(file)
+    if batch:
+        yield batch
 
 
 def _where(table: Table, files: list[ParquetFile]) -> str:

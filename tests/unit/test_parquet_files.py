@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from capacity_dagster import parquet_files
-from capacity_dagster.parquet_files import fingerprints, planned_files, write_files
+from capacity_dagster.parquet_files import planned_files, write_files
 from capacity_dagster.site_file import Site
 from capacity_dagster.tables.catalogue import Table
 from capacity_dagster.tables.contract import Column, Contract
@@ -167,7 +167,6 @@ def test_an_empty_table_has_no_file_or_an_empty_one(filled, tmp_path: Path) -> N
     warehouse = filled([], table=whole)
     assert list(written(warehouse, tmp_path / "whole", whole)) == ["held.parquet"]
     assert pq.read_table(tmp_path / "whole" / "held.parquet").num_rows == 0
-    assert list(fingerprints(warehouse, whole, planned_files(warehouse, whole))) == ["held.parquet"]
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
@@ -177,7 +176,6 @@ def test_equal_rows_give_equal_bytes_whatever_their_history(
     rows = some_rows()
     plain = filled(rows, threads=2)
     expected = written(plain, tmp_path / "plain")
-    marks = fingerprints(plain, BY_DAY, planned_files(plain, BY_DAY))
 
     # Some rows had other values, or nulls where there are none now, or were deleted and came again; in many pieces,
     # backwards, written to the disk in between.
@@ -203,27 +201,6 @@ def test_equal_rows_give_equal_bytes_whatever_their_history(
     otherwise.connection.execute("checkpoint capacity")
     monkeypatch.setattr(parquet_files, "BATCH_VALUES", 700 * len(TYPES))
     assert written(otherwise, tmp_path / "otherwise") == expected
-    assert fingerprints(otherwise, BY_DAY, planned_files(otherwise, BY_DAY)) == marks
-
-
-def test_a_fingerprint_tells_each_change_in_its_file_only(filled) -> None:
-    warehouse = filled(some_rows())
-
-    def marks() -> dict[str, str]:
-        return fingerprints(warehouse, BY_DAY, planned_files(warehouse, BY_DAY))
-
-    before = marks()
-    for change in (
-        "set units = units + 1 where usage_date = '2026-02-03' and wait_seconds = 3",
-        "set reason = null where usage_date = '2026-02-03'",
-        "set comment = '' where usage_date = '2026-02-03' and node = 'nöde1'",
-        "set cost = -cost where usage_date = '2026-02-03'",
-    ):
-        warehouse.connection.execute(f"update {BY_DAY.relation} {change}")
-        after = marks()
-        assert after["2026-01.parquet"] == before["2026-01.parquet"]
-        assert after["2026-02.parquet"] != before["2026-02.parquet"], change
-        before = after
 
 
 def test_text_that_repeats_is_stored_once(filled, tmp_path: Path) -> None:
