@@ -12,11 +12,22 @@ from capacity_dagster.outcome import Outcome
 from capacity_dagster.sources.landing import Delivery, scan
 from capacity_dagster.sources.reader import Load, Reader
 from capacity_dagster.tables import expectations
-from capacity_dagster.tables.catalogue import LANDING, LANDING_TABLES, LOAD_COLUMNS, Catalogue, Table
+from capacity_dagster.tables.catalogue import (
+    LANDING,
+    LANDING_TABLES,
+    LOAD_COLUMNS,
+    RECORDS_SCOPE,
+    SCOPES,
+    Catalogue,
+    Table,
+)
 from capacity_dagster.tables.checks import DELIVERIES_CHECK, DELIVERIES_PROMISE, CheckOutcome
 from capacity_dagster.tables.quoting import identifier, literal
 from capacity_dagster.warehouse import Change, Warehouse, naive
 from capacity_dagster.wording import counted
+
+JOB_BLOCK = "coalesce(try_cast(job_id as bigint) // 1000, -1)"
+"""SQL for the thousand that a job id belongs to; ids that are no numbers share one."""
 
 
 def stale_deliveries(warehouse: Warehouse, catalogue: Catalogue, deliveries: list[Delivery]) -> list[str]:
@@ -181,8 +192,7 @@ def _recorded_loads(warehouse: Warehouse, table: Table) -> set[tuple[Any, ...]]:
 
 def _record_loads(warehouse: Warehouse, table: Table, loads: list[Load]) -> None:
     connection = warehouse.connection
-    for relation in LANDING_TABLES:
-        connection.execute(f"delete from pipeline.{relation} where source_kind = ?", [table.name])
+    connection.execute("delete from pipeline.landing.deliveries where source_kind = ?", [table.name])
     for load in loads:
         delivery = load.delivery
         connection.execute(
@@ -199,19 +209,50 @@ def _record_loads(warehouse: Warehouse, table: Table, loads: list[Load]) -> None
                 load.rejected_rows,
             ],
         )
-    for load_id in sorted({load.load_id for load in loads if load.rejected_rows}):
-        load = min((each for each in loads if each.load_id == load_id), key=lambda each: each.delivery.path)
-        connection.execute(
+    _record_rejected(warehouse, table, loads)
+    if f"raw.{table.name}" == SCOPES[RECORDS_SCOPE]:
+        _record_job_blocks(warehouse, loads)
+
+
+def _record_rejected(warehouse: Warehouse, table: Table, loads: list[Load]) -> None:
+    """Keeps the rejected records of the loads, each once, under the first file that has it."""
+    rejecting = [load for load in loads if load.rejected_rows]
+    first = {load.load_id: load for load in sorted(rejecting, key=lambda load: load.delivery.path, reverse=True)}
+    known = dict(
+        warehouse.rows("select distinct load_id, source_file from landing.rejected where source_kind = ?", [table.name])
+    )
+    missing = [load for load in first.values() if known.get(load.load_id) != load.delivery.path]
+    kept = sorted(first.keys() - {load.load_id for load in missing})
+    warehouse.connection.execute(
+        "delete from pipeline.landing.rejected where source_kind = ? and not list_contains(?, load_id)",
+        [table.name, kept],
+    )
+    for load in missing:
+        warehouse.connection.execute(
             "insert into pipeline.landing.rejected "
             "select ?, ?, ?, case when list_contains(?, cluster) then cluster end, source_line, record_text, "
             "reject_reason, record_at, accelerator_seconds from read_parquet(?) where reject_reason is not null",
             [
                 table.name,
-                load_id,
+                load.load_id,
                 load.delivery.path,
                 sorted(warehouse.site.content.clusters),
                 str(load.records),
             ],
+        )
+
+
+def _record_job_blocks(warehouse: Warehouse, loads: list[Load]) -> None:
+    """Keeps which blocks of job ids each load has records of, so that those of some jobs are soon found."""
+    files = {load.load_id: literal(load.records) for load in loads}
+    known = {load_id for (load_id,) in warehouse.rows("select distinct load_id from pipeline.state.load_jobs")}
+    warehouse.connection.execute(
+        "delete from pipeline.state.load_jobs where not list_contains(?, load_id)", [sorted(files)]
+    )
+    if missing := ", ".join(files[load_id] for load_id in sorted(files.keys() - known)):
+        warehouse.connection.execute(
+            f"insert into pipeline.state.load_jobs select distinct load_id, {JOB_BLOCK} "
+            f"from read_parquet([{missing}]) where reject_reason is null"
         )
 
 

@@ -10,7 +10,7 @@ that changed. Else whole, and compared with what was there: the rows that differ
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 
 from capacity_dagster.differences import find_differences
 from capacity_dagster.errors import ContractError
@@ -34,6 +34,9 @@ from capacity_dagster.wording import counted
 
 CHUNK_ATTEMPTS = 800_000
 """About how many attempts the days have that are built at once: enough to be fast, few enough for little memory."""
+
+READ_OVER_DAYS = 7
+"""So many days between two that are built are cheaper to read over than to ask once more."""
 
 
 class Materialiser:
@@ -196,8 +199,8 @@ class Materialiser:
         size = max(1, CHUNK_ATTEMPTS * len(known) // max(attempts or 0, 1))
         chunk: list[date] = []
         for day in [*sorted(days), None]:
-            # What a query reads lies between the first day and the last, so that a chunk has no gaps.
-            if chunk and (day is None or len(chunk) == size or day - chunk[-1] > timedelta(days=1)):
+            # What a query reads lies between the first day and the last.
+            if chunk and (day is None or (day - chunk[0]).days >= size or (day - chunk[-1]).days > READ_OVER_DAYS):
                 if len(days) > size:
                     self.tell(f"{table.full_name} from {chunk[0]} to {chunk[-1]}")
                 self._list_days(chunk)

@@ -251,6 +251,10 @@ class Site:
         """Versions that analysts open; durable."""
         return self.folder / "published"
 
+    def records_file(self, kind: str, load_id: str) -> Path:
+        """Parquet of the records that were read from one content of a kind of source."""
+        return self.work / "raw" / kind / f"{load_id}.parquet"
+
     @property
     def dagster_home(self) -> Path:
         """Dagster's own storage."""

@@ -12,6 +12,7 @@ from datetime import date
 import duckdb
 
 from capacity_dagster.differences import FOREVER
+from capacity_dagster.landed import JOB_BLOCK
 from capacity_dagster.tables.catalogue import ATTEMPTS_SCOPE, RECORDS_SCOPE, SCOPES, SHAPES_SCOPE, Catalogue, Table
 from capacity_dagster.tables.lineage import read_columns
 from capacity_dagster.tables.quoting import literal
@@ -188,7 +189,10 @@ def fill_scope(warehouse: Warehouse, catalogue: Catalogue, table: Table, stalene
     if table.scope == RECORDS_SCOPE:
         if not _touch_jobs(warehouse, source, since.get(source)):
             return False
-        found = warehouse.rows(f"select distinct load_id from {source} semi join touched_jobs using (cluster, job_id)")
+        found = warehouse.rows(
+            "select distinct load_id from pipeline.state.load_jobs "
+            f"where job_block in (select {JOB_BLOCK} from touched_jobs)"
+        )
         loads = ", ".join(literal(load_id) for (load_id,) in found) or "''"
         connection.execute(
             f"create or replace temp table scope_rows as select * from {source} as records "
@@ -255,8 +259,9 @@ def _touch_jobs(warehouse: Warehouse, source: str, since: int | None) -> bool:
     connection.execute("create or replace temp table touched_jobs (cluster varchar, job_id varchar)")
     if since is None:
         return True
-    folder = warehouse.site.work / "raw" / source.partition(".")[2]
-    files = [folder / f"{load_id}.parquet" for (load_id,) in warehouse.rows(_changed_keys(source, since))]
+    kind = source.partition(".")[2]
+    loads = warehouse.rows(_changed_keys(source, since))
+    files = [warehouse.site.records_file(kind, load_id) for (load_id,) in loads]
     if not all(file.exists() for file in files):
         return False
     if files:

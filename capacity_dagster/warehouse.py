@@ -31,6 +31,8 @@ log = logging.getLogger("capacity_dagster")
 
 STORAGE_VERSION = "v1.4.0"
 WAIT_SECONDS = 0.2
+CHECKPOINT_THRESHOLD = "1GB"
+"""How much is written ahead before it is folded into a file: seldom in one build, which then ends with doing so."""
 
 DATABASES = {"pipeline": ("raw", "core", SITE_SCHEMA, "landing"), "capacity": PUBLISHED_LAYERS}
 
@@ -53,6 +55,7 @@ create table if not exists {database}.state.checks (
     table_name varchar, check_name varchar, is_blocking boolean, has_passed boolean, failed_rows bigint, result json
 );
 create table if not exists {database}.state.load_checks (table_name varchar, load_id varchar, counts bigint[]);
+create table if not exists {database}.state.load_jobs (load_id varchar, job_block bigint);
 create table if not exists {database}.state.published (content varchar);
 """
 
@@ -120,6 +123,7 @@ class Warehouse:
             "autoload_known_extensions": False,
             "temp_directory": str(temporary),
             "memory_limit": resources.memory_limit,
+            "checkpoint_threshold": CHECKPOINT_THRESHOLD,
         }
         if resources.threads:
             config["threads"] = resources.threads

@@ -83,7 +83,6 @@ class Reader:
     def __init__(self, site: Site, table: Table) -> None:
         self.site = site
         self.table = table
-        self.folder = site.work / "raw" / table.name
         self._has_macros: duckdb.DuckDBPyConnection | None = None
 
     def load_id(self, delivery: Delivery) -> str:
@@ -118,7 +117,7 @@ class Reader:
             SourceError: the file cannot be used as a whole.
         """
         load_id = self.load_id(delivery)
-        records = self.folder / f"{load_id}.parquet"
+        records = self.site.records_file(self.table.name, load_id)
         if not records.exists():
             try:
                 self._parse(connection, delivery, load_id, records)

@@ -10,31 +10,33 @@ with open_records as (
     group by cluster, job_id, submitted_at
 ),
 
-closed_records as (
+-- Few had ended already when they were collected as open.
+ended as (
     select
-        jobs.cluster,
-        jobs.job_id,
-        jobs.submitted_at,
-        max(open_records.open_at) as open_at,
-        min(jobs.collected_at) as known_at
-    from raw.slurm_jobs as jobs
+        attempts.attempt_id,
+        attempts.cluster,
+        attempts.job_id,
+        attempts.submitted_at,
+        attempts.ended_at,
+        open_records.open_at
+    from core.attempts as attempts
     inner join open_records
-        on jobs.cluster = open_records.cluster
-        and jobs.job_id = open_records.job_id
-        and jobs.submitted_at = open_records.submitted_at
-        and jobs.collected_at > open_records.open_at
-    where not jobs.is_step and jobs.ended_at is not null
-    group by jobs.cluster, jobs.job_id, jobs.submitted_at
+        on attempts.cluster = open_records.cluster
+        and attempts.job_id = open_records.job_id
+        and attempts.submitted_at = open_records.submitted_at
+        and attempts.ended_at < open_records.open_at
 )
 
 select
-    attempts.attempt_id,
-    attempts.cluster,
-    attempts.ended_at as starts_at,
-    closed_records.known_at
-from core.attempts as attempts
-inner join closed_records
-    on attempts.cluster = closed_records.cluster
-    and attempts.job_id = closed_records.job_id
-    and attempts.submitted_at = closed_records.submitted_at
-where attempts.ended_at < closed_records.open_at
+    ended.attempt_id,
+    ended.cluster,
+    ended.ended_at as starts_at,
+    min(jobs.collected_at) as known_at
+from ended
+inner join raw.slurm_jobs as jobs
+    on ended.cluster = jobs.cluster
+    and ended.job_id = jobs.job_id
+    and ended.submitted_at = jobs.submitted_at
+    and ended.open_at < jobs.collected_at
+where not jobs.is_step and jobs.ended_at is not null
+group by ended.attempt_id, ended.cluster, ended.ended_at
