@@ -51,6 +51,34 @@ create or replace temp macro accrued_nanos(amount, elapsed, total) as
         (abs(amount) // total) * elapsed + ((abs(amount) % total) * elapsed * 2 + total) // (total * 2)
     );
 
+-- The part of an amount that some of a whole makes, rounded down in magnitude; zero where there is no whole. The product
+-- may have more than 64 bits.
+create or replace temp macro portion(amount, part, whole) as
+    case
+        when whole > 0 then
+            (case when amount < 0 then -1 else 1 end) * cast(abs(cast(amount as hugeint)) * part // whole as bigint)
+        else 0
+    end;
+
+-- How often a unit is wholly in an amount, rounded down: of -1 in units of 10, -1 times.
+create or replace temp macro whole_units(amount, unit) as
+    case when amount >= 0 then amount // unit else -((unit - 1 - amount) // unit) end;
+
+-- The smallest unit that is paid of a currency (ISO 4217), in billionths.
+create or replace temp macro minor_unit_nanos(currency) as
+    case
+        when currency in (
+            'BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'UYI', 'VND', 'VUV', 'XAF',
+            'XOF', 'XPF'
+        ) then 1000000000
+        when currency in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then 1000000
+        when currency in ('CLF', 'UYW') then 100000
+        else 10000000
+    end;
+
+-- An amount in billionths of its currency.
+create or replace temp macro amount_nanos(amount) as cast(amount * 1000000000 as bigint);
+
 -- Billionths of a currency as an amount.
 create or replace temp macro nanos_amount(nanos) as
     cast(cast(cast(nanos as bigint) as decimal(19, 0)) * cast(0.000000001 as decimal(10, 9)) as decimal(38, 12));

@@ -329,7 +329,7 @@ and `report.fleet('month')` divide sums. They take 'day', 'week', 'month', 'quar
 |---|---|---|
 {tables}
 
-## Ten questions
+## Questions
 
 {queries}"""
 

@@ -31,6 +31,7 @@ SourceKind = Literal[
     "slurm_cluster_usage",
     "inventory",
     "org_mapping",
+    "entitlements",
     "purchase_lots",
     "flat_costs",
 ]

@@ -13,7 +13,6 @@ forbids that, what `DEFAULTS` says.
 """
 
 import csv
-from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
@@ -27,9 +26,8 @@ from capacity_dagster.tables.catalogue import (
     SITE_TABLES,
     Table,
     load_catalogue,
-    shared_sql,
 )
-from capacity_dagster.warehouse import DATABASES, database_of
+from capacity_dagster.warehouse import database_of
 
 CASES = Path(__file__).parent
 TESTED_LAYERS = ("core", *PUBLISHED_LAYERS)
@@ -75,20 +73,6 @@ def _parameters() -> list[object]:
         name = " ".join([f"{folder.parent.name}/{folder.name}", *cases])
         parameters.append(pytest.param(folder, id=name, marks=[pytest.mark.case(case) for case in cases]))
     return parameters
-
-
-@pytest.fixture
-def connection() -> Iterator[duckdb.DuckDBPyConnection]:
-    with duckdb.connect(":memory:", config={"threads": 1}) as connection:
-        connection.execute("set TimeZone = 'UTC'")
-        for database, schemas in DATABASES.items():
-            connection.execute(f"attach ':memory:' as {database}")
-            for schema in schemas:
-                connection.execute(f"create schema {database}.{schema}")
-        search_path = ",".join(f"{database}.{schema}" for database, names in DATABASES.items() for schema in names)
-        connection.execute(f"set search_path = '{search_path}'")
-        connection.execute(shared_sql())
-        yield connection
 
 
 @pytest.mark.parametrize("folder", _parameters())

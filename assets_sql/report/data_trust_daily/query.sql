@@ -26,6 +26,8 @@ with records as (
     union all
     select 'org_mapping', coalesce(cluster, ''), load_id, null, source_file, source_line from raw.org_mapping
     union all
+    select 'entitlements', cluster, load_id, null, source_file, source_line from raw.entitlements
+    union all
     select 'purchase_lots', cluster, load_id, null, source_file, source_line from raw.purchase_lots
     union all
     select 'flat_costs', cluster, load_id, null, source_file, source_line from raw.flat_costs
@@ -44,6 +46,8 @@ survivors as (
     select 'inventory', source_file, source_line from core.inventory where source_file is not null
     union all
     select 'org_mapping', source_file, source_line from core.teams
+    union all
+    select 'entitlements', source_file, source_line from core.entitlements
     union all
     select case when charge_id like 'lot/%' then 'purchase_lots' else 'flat_costs' end, source_file, source_line
     from core.charges

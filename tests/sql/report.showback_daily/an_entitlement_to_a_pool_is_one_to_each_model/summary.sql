@@ -1,0 +1,1 @@
+select * from result where team = 'b' and idle_policy = 'entitlement'

@@ -1,0 +1,1 @@
+select * from result where idle_policy = 'proportional'
