@@ -1221,6 +1221,7 @@ def data_trust_daily(
     sheets = {
         "inventory": "inventory",
         "org_mapping": "teams",
+        "entitlements": "entitlements",
         "purchase_lots": "purchase_lots",
         "flat_costs": "flat_costs",
     }

@@ -1346,6 +1346,7 @@ def data_trust_daily(
             for source, file in {
                 "inventory": "inventory",
                 "org_mapping": "teams",
+                "entitlements": "entitlements",
                 "purchase_lots": "purchase_lots",
                 "flat_costs": "flat_costs",
             }.items()

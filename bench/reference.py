@@ -54,6 +54,8 @@ TABLES = {
         "fleet_efficiency_daily",
         "queue_daily",
         "reconciliation_daily",
+        "showback_daily",
+        "showback_monthly",
         "team_efficiency_daily",
     ),
 }

@@ -17,6 +17,8 @@ create macro accelerator_seconds_of(unit_seconds) as
 create macro share_of(part, whole) as case when whole > 0 then cast(part as double) / cast(whole as double) end;
 create macro price_of_hour(cost, unit_seconds) as
     case when unit_seconds > 0 then cast(cost as double) * 302400000 / cast(unit_seconds as double) end;
+create macro amount_of(nanos) as
+    cast(cast(cast(nanos as bigint) as decimal(19, 0)) * cast(0.000000001 as decimal(10, 9)) as decimal(38, 12));
 -- What of an amount has accrued after some of its seconds, to the nearest billionth, so that slices sum.
 create macro accrued(amount, elapsed, total) as
     (amount // total) * elapsed + ((amount % total) * elapsed * 2 + total) // (total * 2);
@@ -1417,7 +1419,7 @@ select
     model,
     cost_component,
     currency,
-    cast(cast(sum(nanos) as decimal(19, 0)) * cast(0.000000001 as decimal(10, 9)) as decimal(38, 12)) as cost
+    amount_of(sum(nanos)) as cost
 from (
     select day, pool, model, cost_component, currency, slice as nanos from slices where model is not null
     union all
@@ -1587,6 +1589,141 @@ left join priced
 left join missing
     on coalesce(fleet.day, summed.day) = missing.day and coalesce(fleet.pool, summed.pool) = missing.pool;
 
+-- Who owes what, in billionths: shares are cut from running sums, from the last team to the first.
+create macro part_of(nanos, part, whole) as
+    case when whole > 0 then cast(sign(nanos) * (abs(nanos)::hugeint * part // whole) as bigint) else 0 end;
+
+create table entitlements as
+from read_csv(getvariable('landing') || '/entitlements.csv', header = true, columns = {
+    'team': 'VARCHAR', 'cluster': 'VARCHAR', 'pool': 'VARCHAR', 'model': 'VARCHAR', 'accelerators': 'DECIMAL(18,6)',
+    'valid_from': 'TIMESTAMP', 'valid_to': 'TIMESTAMP'
+});
+
+create table showback as
+with bills as (
+    select day, pool, model, currency, cast(sum(cost) * 1000000000 as bigint) as nanos
+    from costs
+    group by all
+),
+
+held as (
+    select day, pools.name as pool, models.name as model, teams.name as team, cast(sum(allocated) as bigint) as allocated
+    from team_days
+    inner join pools on team_days.pool_id = pools.id
+    inner join models on team_days.model_id = models.id
+    inner join teams on team_days.team_id = teams.id
+    where allocated > 0
+    group by all
+),
+
+fleet as (
+    select
+        day,
+        pool,
+        model,
+        installed,
+        reserved_idle + stranded + idle as free,
+        cast(sum(installed) over (partition by day, pool) as bigint) as pool_installed
+    from fleet_days
+    where installed > 0
+),
+
+entitled as (
+    select
+        fleet.day,
+        fleet.pool,
+        fleet.model,
+        entitlements.team,
+        cast(sum(part_of(
+            cast(accelerators * 84000 as bigint) * (
+                least(cast(epoch(coalesce(valid_to, '9999-01-01')) as bigint), last_at)
+                - greatest(cast(epoch(valid_from) as bigint), first_at)
+            ),
+            fleet.installed,
+            fleet.pool_installed
+        )) as bigint) as entitled
+    from fleet
+    inner join timeline_days using (day, pool, model)
+    inner join entitlements
+        on fleet.pool = entitlements.pool
+        and epoch(valid_from) < last_at
+        and coalesce(epoch(valid_to), 1e12) > first_at
+    group by all
+),
+
+payers as (
+    select
+        bills.*,
+        team,
+        coalesce(fleet.installed, 0) as installed,
+        coalesce(fleet.free, 0) as free,
+        coalesce(held.allocated, 0) as allocated,
+        coalesce(entitled.entitled, 0) as entitled,
+        greatest(0, coalesce(entitled.entitled, 0) - coalesce(held.allocated, 0)) as unused
+    from bills
+    inner join (
+        select day, pool, model, team from held
+        union
+        select day, pool, model, team from entitled
+        union
+        select day, pool, model, 'central' from bills
+    ) using (day, pool, model)
+    left join fleet using (day, pool, model)
+    left join held using (day, pool, model, team)
+    left join entitled using (day, pool, model, team)
+),
+
+running as (
+    select
+        *,
+        cast(sum(allocated) over upto as bigint) as allocated_upto,
+        cast(sum(unused) over upto as bigint) as unused_upto,
+        cast(sum(allocated) over each as bigint) as all_allocated,
+        cast(sum(unused) over each as bigint) as all_unused
+    from payers
+    window
+        each as (partition by day, pool, model, currency),
+        upto as (partition by day, pool, model, currency order by team desc rows unbounded preceding)
+),
+
+amounts as (
+    select
+        *,
+        nanos - part_of(nanos, all_allocated, installed) as idle,
+        part_of(nanos, all_allocated + free, installed) - part_of(nanos, all_allocated, installed) as free_cost,
+        part_of(nanos, least(free, all_unused), installed) as kept,
+        team = 'central' as is_centre
+    from running
+)
+
+select
+    day,
+    pool,
+    model,
+    team,
+    currency,
+    allocated,
+    entitled,
+    part_of(nanos, allocated_upto, installed) - part_of(nanos, allocated_upto - allocated, installed) as direct,
+    part_of(kept, unused_upto, all_unused) - part_of(kept, unused_upto - unused, all_unused) as own_kept,
+    case when is_centre then idle else 0 end as central,
+    case
+        when all_allocated > 0
+            then part_of(idle, allocated_upto, all_allocated) - part_of(idle, allocated_upto - allocated, all_allocated)
+        when is_centre then idle
+        else 0
+    end as proportional,
+    own_kept + case when is_centre then idle - kept else 0 end as entitlement,
+    own_kept + case
+        when all_allocated > 0
+            then part_of(free_cost - kept, allocated_upto, all_allocated)
+                - part_of(free_cost - kept, allocated_upto - allocated, all_allocated)
+                + case when is_centre then idle - free_cost else 0 end
+        when is_centre then idle - kept
+        else 0
+    end as hybrid
+from amounts;
+
 -- What became of every delivered record.
 create table trust as
 with counted as (
@@ -1644,6 +1781,8 @@ with counted as (
     select 'inventory', 'atlas', getvariable('as_of') // 86400, count(*), 0, 0, 0, 0, null from inventory
     union all
     select 'org_mapping', 'atlas', getvariable('as_of') // 86400, count(*), 0, 0, 0, 0, null from mapping
+    union all
+    select 'entitlements', 'atlas', getvariable('as_of') // 86400, count(*), 0, 0, 0, 0, null from entitlements
     union all
     select 'purchase_lots', 'atlas', getvariable('as_of') // 86400, count(*), 0, 0, 0, 0, null from charges where model is not null
     union all
@@ -2261,6 +2400,99 @@ select
     available as available_unit_seconds,
     allocated as allocated_unit_seconds
 from months;
+
+create view report_showback_daily as
+select
+    on_day(day) as usage_date,
+    'atlas' as cluster,
+    pool,
+    model as accelerator_model,
+    team,
+    idle_policy,
+    currency,
+    amount_of(direct) as direct_cost,
+    amount_of(idle) as idle_cost,
+    amount_of(direct + idle) as total_cost,
+    hours_of(allocated) as allocated_hours,
+    hours_of(entitled) as entitled_hours,
+    allocated as allocated_unit_seconds,
+    entitled as entitled_unit_seconds
+from (unpivot showback on central, proportional, entitlement, hybrid into name idle_policy value idle);
+
+-- All bills are in dollars: a minor unit is a cent.
+create view report_showback_monthly as
+with months as (
+    select
+        cast(date_trunc('month', usage_date) as date) as usage_month,
+        pool,
+        team,
+        idle_policy,
+        currency,
+        cast(sum(direct_cost) * 1000000000 as bigint) as direct,
+        cast(sum(idle_cost) * 1000000000 as bigint) as idle,
+        cast(sum(allocated_unit_seconds) as bigint) as allocated,
+        cast(sum(entitled_unit_seconds) as bigint) as entitled
+    from report_showback_daily
+    group by all
+),
+
+parts as (
+    select usage_month, pool, currency, team, direct as part from months where idle_policy = 'central'
+    union all
+    select usage_month, pool, currency, null, sum(idle) from months where idle_policy = 'central' group by all
+),
+
+cents as (
+    select
+        *,
+        part // 10000000 + case
+            when row_number() over (partition by usage_month, pool, currency order by part % 10000000 desc, team nulls last)
+                <= (sum(part) over each + 5000000) // 10000000 - sum(part // 10000000) over each then 1
+            else 0
+        end as cents
+    from parts
+    window each as (partition by usage_month, pool, currency)
+),
+
+shares as (
+    select
+        months.*,
+        months.idle // 10000000 + case
+            when row_number() over (
+                partition by usage_month, pool, currency, idle_policy order by months.idle % 10000000 desc, months.team
+            ) <= unused.cents
+                - sum(months.idle // 10000000) over (partition by usage_month, pool, currency, idle_policy) then 1
+            else 0
+        end as idle_cents
+    from months
+    inner join (select * from cents where team is null) as unused using (usage_month, pool, currency)
+)
+
+select
+    usage_month,
+    'atlas' as cluster,
+    pool,
+    team,
+    idle_policy,
+    currency,
+    amount_of(cents * 10000000) as direct_cost,
+    amount_of(idle_cents * 10000000) as idle_cost,
+    amount_of((cents + idle_cents) * 10000000) as total_cost,
+    coalesce(is_complete, false) as is_complete,
+    hours_of(allocated) as allocated_hours,
+    hours_of(entitled) as entitled_hours,
+    allocated as allocated_unit_seconds,
+    entitled as entitled_unit_seconds
+from shares
+inner join cents using (usage_month, pool, currency, team)
+left join (
+    select
+        cast(date_trunc('month', on_day(day)) as date) as usage_month,
+        pool,
+        count(cost) = count(*) as is_complete
+    from cost_days
+    group by all
+) using (usage_month, pool);
 
 create view report_data_trust_daily as
 select

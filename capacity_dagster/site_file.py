@@ -159,8 +159,8 @@ class Reconciliation(_Section):
 class Resources(_Section):
     """What a build may use of the machine."""
 
-    memory_limit: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(MB|GB|MiB|GiB)$")] = "1GB"
-    """What the database may hold in memory before it spills to `work/tmp`; Python needs about 400 MB besides."""
+    memory_limit: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(MB|GB|MiB|GiB)$")] = "850MB"
+    """What the database may hold in memory before it spills to `work/tmp`; a build takes about 600 MB besides."""
     threads: Annotated[int, Field(ge=1)] | None = None
 
 

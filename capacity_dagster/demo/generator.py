@@ -36,6 +36,7 @@ from capacity_dagster.tables.quoting import identifier, literal
 
 CLUSTER = "atlas"
 TEAMS = ("language", "vision", "speech", "ranking", "robotics", "biology", "climate", "code", "safety", "search")
+ENTITLED_TEAMS = 6
 ACCOUNTS = 60
 USERS = 600
 PRICES = {"h100": 30_000, "a100": 14_000, "l40s": 8_000}
@@ -93,6 +94,7 @@ def generate_site(
     landing = folder / "landing"
     _write_lines(landing / "inventory.csv", _inventory(fleet))
     _write_lines(landing / "teams.csv", _teams(fleet))
+    _write_lines(landing / "entitlements.csv", _entitlements(fleet))
     _write_lines(landing / "purchase_lots.csv", _lots(fleet))
     _write_lines(landing / "flat_costs.csv", _flat_costs(fleet))
     (folder / "site.toml").write_text(_site_file(attempts, days, seed), encoding="utf-8")
@@ -229,6 +231,29 @@ def _teams(fleet: Fleet) -> Iterator[str]:
             yield f"{CLUSTER},acct{account:02d},,{team},{begin},"
 
 
+def _entitlements(fleet: Fleet) -> Iterator[str]:
+    """Nearly all of each pool is promised to some teams; half-way one takes over from another."""
+    yield "team,cluster,pool,accelerator_model,accelerators,valid_from,valid_to"
+    begin, half_way = _instant(fleet.first_at - 900 * DAY), _instant(_half_way(fleet))
+    for pool, accelerators in sorted(_pool_sizes(fleet).items()):
+        for position, team in enumerate(TEAMS[: ENTITLED_TEAMS + 1]):
+            part = accelerators / ENTITLED_TEAMS * 0.9
+            since, until = begin, ""
+            if position == ENTITLED_TEAMS - 1:
+                until = half_way
+            elif position == ENTITLED_TEAMS:
+                since = half_way
+            yield f"{team},{CLUSTER},{pool},,{part:.6f},{since},{until}"
+
+
+def _pool_sizes(fleet: Fleet) -> dict[str, int]:
+    """Accelerators of each pool when it had most."""
+    sizes: dict[str, int] = {"research": len(racks(fleet.blocks[0])[0]) * fleet.blocks[0].accelerators}
+    for block in fleet.blocks:
+        sizes[block.pool] = sizes.get(block.pool, 0) + len(block.nodes) * block.accelerators
+    return sizes
+
+
 def _lots(fleet: Fleet) -> Iterator[str]:
     yield "lot_id,cluster,pool,accelerator_model,accelerators,price,residual,currency,in_service_at,life_months"
     for position, block in enumerate(fleet.blocks):
@@ -245,9 +270,7 @@ def _lots(fleet: Fleet) -> Iterator[str]:
 def _flat_costs(fleet: Fleet) -> Iterator[str]:
     yield "cost_component,cluster,pool,amount,currency,period_start,period_end"
     months = sorted({day_of(at).replace(day=1) for at in range(fleet.first_at, fleet.as_of, DAY)})
-    sizes: dict[str, int] = {"research": len(racks(fleet.blocks[0])[0]) * fleet.blocks[0].accelerators}
-    for block in fleet.blocks:
-        sizes[block.pool] = sizes.get(block.pool, 0) + len(block.nodes) * block.accelerators
+    sizes = _pool_sizes(fleet)
     for month in months:
         until = (month + timedelta(days=32)).replace(day=1)
         for pool, accelerators in sorted(sizes.items()):
@@ -311,6 +334,10 @@ files = "inventory.csv"
 [[sources]]
 kind = "org_mapping"
 files = "teams.csv"
+
+[[sources]]
+kind = "entitlements"
+files = "entitlements.csv"
 
 [[sources]]
 kind = "purchase_lots"

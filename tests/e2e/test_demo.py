@@ -66,11 +66,11 @@ def test_demo_again_does_no_work(demo: tuple[Path, subprocess.CompletedProcess[s
     assert sorted(path.name for path in (site / "published" / "versions").iterdir()) == ["000001"]
 
 
-def test_published_folder_answers_its_twelve_questions(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+def test_published_folder_answers_its_questions(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     folder = (demo[0] / "published" / "current").resolve()
     readme = (folder / "README.md").read_text()
     queries = re.findall(r"```sql\n(.*?)```", readme, re.DOTALL)
-    assert len(queries) == 12 == len(list((assets_folder() / "published" / "queries").glob("*.sql")))
+    assert len(queries) == 13 == len(list((assets_folder() / "published" / "queries").glob("*.sql")))
     with duckdb.connect(str(folder / "capacity.duckdb"), read_only=True) as connection:
         for query in queries:
             assert connection.execute(query).fetchall(), query
@@ -84,7 +84,7 @@ def test_published_folder_answers_its_twelve_questions(demo: tuple[Path, subproc
 def test_manifest_tells_what_it_was_made_from(demo: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
     manifest = json.loads((demo[0] / "published" / "current" / "manifest.json").read_text())
     assert manifest["as_of"] == {"alpha": "2026-11-21T23:12:56Z", "beta": "2026-11-21T23:12:57Z"}
-    assert len(manifest["inputs"]) == 21
+    assert len(manifest["inputs"]) == 22
     assert all(re.fullmatch("[0-9a-f]{64}", each["sha256"]) for each in manifest["inputs"])
     assert all(check["passed"] for check in manifest["checks"])
     assert manifest["tables"]["mart.attempts"]["rows"] == 947

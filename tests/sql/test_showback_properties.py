@@ -142,11 +142,13 @@ def kept_connection(module_connection: duckdb.DuckDBPyConnection) -> duckdb.Duck
     connection = module_connection
     connection.execute("create temp table days (usage_date date)")
     connection.executemany("insert into days values (?)", [[day] for day in DAYS])
-    insert(
-        connection,
-        "core.cluster_days",
-        [{"usage_date": day, "cluster": "alpha", "starts_at": day, "ends_at": day + timedelta(days=1)} for day in DAYS],
-    )
+    everywhere = {"cluster": "alpha", "pool": "train", "node": "n1", "installed_units": 84_000}
+    in_service = [
+        {"usage_date": day, "starts_at": day, "ends_at": day + timedelta(days=1), "accelerator_model": model}
+        for day in DAYS
+        for model in ("h100", "a100")
+    ]
+    insert(connection, "mart.node_timeline", [row | everywhere for row in in_service])
     insert(connection, "report.cost_per_accelerator_hour_monthly", [])
     return connection
 

@@ -6,17 +6,7 @@
 --   hybrid       the centre for what was down or draining, entitlements as above, and the rest in proportion.
 -- Where nobody was allocated anything, or nothing was installed, the centre pays. Shares are cut from running sums, so that
 -- they always sum to the whole; of equal ones the first by name is not the smaller.
-with windows as (
-    select
-        cluster_days.usage_date,
-        cluster_days.cluster,
-        cluster_days.starts_at as window_start_at,
-        cluster_days.ends_at as window_end_at
-    from core.cluster_days as cluster_days
-    inner join days on cluster_days.usage_date = days.usage_date
-),
-
-costs as (
+with costs as (
     select
         usage_date,
         cluster,
@@ -55,33 +45,49 @@ allocated as (
     group by usage_date, cluster, pool, accelerator_model, team
 ),
 
--- An entitlement to any model of a pool is one to each, as much as there is of it.
+in_service as (
+    select
+        usage_date,
+        cluster,
+        pool,
+        accelerator_model,
+        min(starts_at) as first_at,
+        max(ends_at) as last_at
+    from mart.node_timeline
+    where usage_date in (select usage_date from days) and installed_units > 0
+    group by usage_date, cluster, pool, accelerator_model
+),
+
+-- Nobody is entitled to what is not in service. An entitlement to any model of a pool is one to each, as much as there is
+-- of it.
 entitled as (
     select
-        windows.usage_date,
-        windows.cluster,
+        fleet.usage_date,
+        fleet.cluster,
         fleet.pool,
         fleet.accelerator_model,
         entitlements.team,
         cast(sum(portion(
             entitlements.entitled_units * seconds_between(
-                greatest(entitlements.valid_from_at, windows.window_start_at),
-                least(entitlements.valid_to_at, windows.window_end_at)
+                greatest(entitlements.valid_from_at, in_service.first_at),
+                least(entitlements.valid_to_at, in_service.last_at)
             ),
             case when entitlements.accelerator_model = '' then fleet.installed_unit_seconds else 1 end,
             case when entitlements.accelerator_model = '' then fleet.pool_unit_seconds else 1 end
         )) as bigint) as entitled_unit_seconds
-    from windows
+    from fleet
+    inner join in_service
+        on fleet.usage_date = in_service.usage_date
+        and fleet.cluster = in_service.cluster
+        and fleet.pool = in_service.pool
+        and fleet.accelerator_model = in_service.accelerator_model
     inner join core.entitlements as entitlements
-        on windows.cluster = entitlements.cluster
-        and entitlements.valid_from_at < windows.window_end_at
-        and entitlements.valid_to_at > windows.window_start_at
-    inner join fleet
-        on windows.usage_date = fleet.usage_date
-        and windows.cluster = fleet.cluster
-        and entitlements.pool = fleet.pool
+        on fleet.cluster = entitlements.cluster
+        and fleet.pool = entitlements.pool
         and entitlements.accelerator_model in ('', fleet.accelerator_model)
-    group by windows.usage_date, windows.cluster, fleet.pool, fleet.accelerator_model, entitlements.team
+        and entitlements.valid_from_at < in_service.last_at
+        and entitlements.valid_to_at > in_service.first_at
+    group by fleet.usage_date, fleet.cluster, fleet.pool, fleet.accelerator_model, entitlements.team
 ),
 
 payers as (
