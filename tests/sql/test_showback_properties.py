@@ -222,3 +222,43 @@ def test_charges_are_exact_under_every_policy(
                     assert told[team, policy]["direct_cost"] * 10**digits == parts[team]
                     assert told[team, policy]["idle_cost"] * 10**digits == shared[team]
                 assert sum(told[team, policy]["total_cost"] for team in direct) * 10**digits == total
+
+
+def test_the_checks_see_what_is_wrong(connection: duckdb.DuckDBPyConnection) -> None:
+    day = DAYS[0]
+    here = {"cluster": "alpha", "pool": "train", "accelerator_model": "h100"}
+    dated = here | {"usage_date": day}
+    promised = here | {"valid_from_at": day, "valid_to_at": date(9999, 1, 1), "entitled_units": 84_000}
+    connection.execute("create temp table days as select ?::date as usage_date", [day])
+    insert(connection, "mart.cost_daily", [dated | {"cost_component": "power", "currency": "USD", "cost": Decimal(10)}])
+    insert(connection, "report.fleet_efficiency_daily", [dated | {"installed_unit_seconds": 84_000 * DAY}])
+    insert(connection, "report.team_efficiency_daily", [])
+    insert(connection, "report.cost_per_accelerator_hour_monthly", [])
+    in_service = {"starts_at": day, "ends_at": DAYS[1], "node": "n1", "installed_units": 84_000}
+    insert(connection, "mart.node_timeline", [dated | in_service])
+    insert(connection, "core.node_capacity", [here | {"node": "n1"}])
+    insert(connection, "core.teams", [{"team": "a"}])
+    insert(connection, "core.entitlements", [promised | {"team": "a"}])
+    assert broken(connection, "core.entitlements") == set()
+    build(connection, "report.showback_daily")
+    build(connection, "report.showback_monthly")
+    assert broken(connection, "report.showback_daily") == broken(connection, "report.showback_monthly") == set()
+
+    connection.execute("update report.showback_monthly set idle_cost = 9 where team = 'central'")
+    assert broken(connection, "report.showback_monthly") == {"charges_sum_to_the_month"}
+    connection.execute("delete from report.showback_daily where idle_policy = 'hybrid'")
+    assert broken(connection, "report.showback_daily") == {"charges_sum_to_the_cost"}
+
+    insert(connection, "core.entitlements", [promised | {"team": "a"}, promised | {"team": "b"}])
+    assert broken(connection, "core.entitlements") == {"entitlements_name_what_there_is"}
+    build(connection, "report.showback_daily")
+    assert broken(connection, "report.showback_daily") == {"entitlements_fit_the_pool"}
+    insert(connection, "core.entitlements", [promised | {"team": "a", "valid_from_at": later} for later in DAYS])
+    assert broken(connection, "core.entitlements") == {"one_entitlement_at_a_time"}
+    insert(connection, "core.entitlements", [promised | {"team": "a", "pool": "other"}])
+    assert broken(connection, "core.entitlements") == {"entitlements_name_what_there_is"}
+
+
+def broken(connection: duckdb.DuckDBPyConnection, name: str) -> set[str]:
+    """The checks of a table that find something."""
+    return {check.name for check in load_catalogue()[name].checks if connection.execute(check.sql).fetchall()}
