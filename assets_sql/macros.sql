@@ -79,6 +79,11 @@ create or replace temp macro minor_unit_nanos(currency) as
 -- An amount in billionths of its currency.
 create or replace temp macro amount_nanos(amount) as cast(amount * 1000000000 as bigint);
 
+-- What an annuity pays back over a life in months: a price, and what capital costs in a year, less the residual at the end.
+create or replace temp macro annuity_amount(price, residual, months, cost_of_capital) as
+    (cast(price as double) - cast(residual as double) / power(1 + cost_of_capital, months / 12.0))
+    * cost_of_capital / (1 - power(1 + cost_of_capital, -months / 12.0)) * months / 12.0;
+
 -- Billionths of a currency as an amount.
 create or replace temp macro nanos_amount(nanos) as
     cast(cast(cast(nanos as bigint) as decimal(19, 0)) * cast(0.000000001 as decimal(10, 9)) as decimal(38, 12));

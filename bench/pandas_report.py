@@ -1141,6 +1141,7 @@ def cost_daily(site: Site, fleet: pd.DataFrame, background: pd.DataFrame) -> pd.
         cluster=site.cluster,
         currency=joined["currency"].fillna("XXX"),
         cost=cost,
+        straight_line_cost=joined["depreciation_cost"],
         unpriced_hours=unit_hours(unpriced),
         **{f"{name}_hours": unit_hours(joined[f"{name}_unit_seconds"]) for name in hours},
         **{f"cost_per_{name}_hour": cost_per_hour(cost, joined[f"{name}_unit_seconds"]) for name in hours},

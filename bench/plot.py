@@ -54,7 +54,7 @@ def draw(results: dict[str, Any], target: Path) -> None:
                 for size in results["sizes"]
                 if size["contenders"].get(name, {}).get(key)
             ]
-            if points:
+            if len(points) > 1:
                 axis.plot(*zip(*points, strict=True), label=LABELS[name], markersize=5, **style)
         axis.set(xscale="log", yscale="log", xlabel="attempts", title=title)
         axis.grid(True, which="major", color="#dddddd", linewidth=0.6)
@@ -89,7 +89,8 @@ def _rows(size: dict[str, Any]) -> list[str]:
         "little_memory": "capacity build within 1 GB",
     }
     rows = []
-    for name, used in [*contenders.items(), *size["scenarios"].items()]:
+    for name in (*LABELS, *scenarios):
+        used = contenders.get(name) or size["scenarios"].get(name, {})
         if "cpu_seconds" not in used:
             continue
         bases = [contenders.get(base, {}).get("cpu_seconds") for base in ("reference", "tokenise")]
@@ -105,13 +106,25 @@ def _rows(size: dict[str, Any]) -> list[str]:
 
 def _remarks(size: dict[str, Any]) -> list[str]:
     product = size["contenders"].get("product", {})
-    if "data_cpu_seconds" not in product:
-        return []
+    remarks = []
+    if "data_cpu_seconds" in product:
+        remarks += _remarks_on_product(product, size["scenarios"].get("new_day", {}).get("data_cpu_seconds"))
+    killed = size["scenarios"].get("killed", {})
+    if killed.get("kills"):
+        same = "the same bytes as" if killed["same_bytes"] else "OTHER BYTES than"
+        remarks.append(
+            f"Killed {killed['kills']} times at random moments, and built to the end "
+            f"{killed['builds_to_the_end']} times: each time {same} an undisturbed build; locks left behind "
+            f"{killed['locks_left']}, broken published files {killed['broken_files']}.\n"
+        )
+    return remarks
+
+
+def _remarks_on_product(product: dict[str, Any], day: float | None) -> list[str]:
     remarks = [
         f"Of the product's CPU seconds {product['data_cpu_seconds']:,.1f} are its tables', "
         f"{product['gx_import_cpu_seconds']:.1f} importing GX, {product['orchestration_cpu_seconds']:,.1f} the rest.\n"
     ]
-    day = size["scenarios"].get("new_day", {}).get("data_cpu_seconds")
     if day:
         remarks.append(
             f"One new day's tables: {day:.1f}, 1/{product['data_cpu_seconds'] / day:.0f} of the full build's.\n"

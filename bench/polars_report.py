@@ -1249,6 +1249,7 @@ def cost_daily(site: Site, fleet: pl.DataFrame, background: pl.DataFrame) -> pl.
             cluster=pl.lit(site.cluster),
             cost=money(pl.col("nanos")),
             known_cost=money(pl.col("known")),
+            straight_line_cost=money(pl.col("depreciation_cost")),
         )
         .collect()
     )

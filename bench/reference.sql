@@ -2127,6 +2127,8 @@ select
     cost_component,
     'owned' as tenure,
     cost,
+    case when cost_component = 'depreciation' then cost end as straight_line_cost,
+    cast(null as decimal(38, 12)) as annuity_cost,
     currency
 from costs;
 
@@ -2329,6 +2331,8 @@ select
     cast(colo as decimal(38, 12)) as colo_cost,
     cast(support as decimal(38, 12)) as support_cost,
     cast(other as decimal(38, 12)) as other_cost,
+    cast(depreciation as decimal(38, 12)) as straight_line_cost,
+    cast(null as decimal(38, 12)) as annuity_cost,
     missing_components,
     hours_of(unpriced) as unpriced_hours,
     hours_of(installed) as installed_hours,
@@ -2383,6 +2387,8 @@ select
     cast(colo as decimal(38, 12)) as colo_cost,
     cast(support as decimal(38, 12)) as support_cost,
     cast(other as decimal(38, 12)) as other_cost,
+    cast(depreciation as decimal(38, 12)) as straight_line_cost,
+    cast(null as decimal(38, 12)) as annuity_cost,
     days_counted,
     days_priced,
     cast(unpriced_hours as decimal(38, 6)) as unpriced_hours,

@@ -156,6 +156,21 @@ class Reconciliation(_Section):
     """As a share of the scheduler's total."""
 
 
+class Costs(_Section):
+    """How purchases become costs of a day."""
+
+    depreciation: Literal["straight_line", "annuity"] = "straight_line"
+    """Which of the two is part of the cost; both are shown."""
+    cost_of_capital: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """What capital costs in a year (WACC), such as 0.1; without it there is no annuity."""
+
+    @model_validator(mode="after")
+    def _annuity_has_a_rate(self) -> "Costs":
+        if self.depreciation == "annuity" and self.cost_of_capital is None:
+            raise ValueError("costs: depreciation is 'annuity'; expected a key 'cost_of_capital', such as 0.1")
+        return self
+
+
 class Resources(_Section):
     """What a build may use of the machine."""
 
@@ -190,6 +205,7 @@ class SiteFile(_Section):
     accelerators: dict[Name, Accelerator] = {}
     pools: dict[Name, Pool] = {}
     workload_classes: tuple[WorkloadClass, ...] = ()
+    costs: Costs = Costs()
     reconciliation: Reconciliation = Reconciliation()
     resources: Resources = Resources()
     collect: Collect = Collect()
@@ -324,6 +340,7 @@ def _keys_of(location: tuple[Any, ...]) -> str:
         "accelerators": Accelerator,
         "pools": Pool,
         "workload_classes": WorkloadClass,
+        "costs": Costs,
         "reconciliation": Reconciliation,
         "resources": Resources,
         "collect": Collect,

@@ -40,6 +40,8 @@ def _rows(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
                 zone,
                 content.reconciliation.tolerance_seconds,
                 content.reconciliation.tolerance_share,
+                content.costs.depreciation,
+                content.costs.cost_of_capital,
             )
         ],
         "site.clusters": [

@@ -200,6 +200,16 @@ def test_a_good_site_file_is_read_and_what_it_leaves_out_has_its_default(tmp_pat
             ["key 'reconciliation.tolerance_share' is 1.5", "less than or equal to 1"],
             id="a tolerance above everything",
         ),
+        pytest.param(
+            GOOD + '\n[costs]\ndepreciation = "annuity"\n',
+            ["costs: depreciation is 'annuity'", "expected a key 'cost_of_capital'"],
+            id="an annuity without a rate",
+        ),
+        pytest.param(
+            GOOD + "\n[costs]\ncost_of_capital = 10\n",
+            ["key 'costs.cost_of_capital' is 10", "less than 1"],
+            id="a rate in percent",
+        ),
     ],
 )
 def test_a_wrong_site_file_says_what_is_wrong(tmp_path: Path, toml: str | bytes, parts: list[str]) -> None:

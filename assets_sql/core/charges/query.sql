@@ -1,4 +1,5 @@
--- Cost sheets as charges over an interval. A lot's price less its residual is written off by the second over its life.
+-- Cost sheets as charges over an interval. A lot's price less its residual is written off by the second over its life; or an
+-- annuity is, which also pays for the capital. The site file says which of the two counts.
 -- Amounts are whole billionths of the currency, so that every later slice is exact integer arithmetic.
 with lots as (
     select *
@@ -7,6 +8,17 @@ with lots as (
         partition by lot_id
         order by collected_at desc nulls last, content_sha256 desc, source_line desc
     ) = 1
+),
+
+priced as (
+    select
+        lots.*,
+        amount_nanos(lots.price - lots.residual) as straight_line_nanos,
+        cast(round(
+            annuity_amount(lots.price, lots.residual, lots.life_months, settings.cost_of_capital) * 1000000000
+        ) as bigint) as annuity_nanos
+    from lots
+    left join site.settings as settings on true
 ),
 
 flat as (
@@ -26,14 +38,20 @@ select
     'depreciation' as cost_component,
     coalesce(pools.tenure, 'owned') as tenure,
     lots.currency,
-    cast((lots.price - lots.residual) * 1000000000 as bigint) as amount_nanos,
+    case
+        when settings.depreciation = 'annuity' then lots.annuity_nanos
+        else lots.straight_line_nanos
+    end as amount_nanos,
+    lots.straight_line_nanos,
+    lots.annuity_nanos,
     lots.in_service_at as starts_at,
     lots.in_service_at + to_months(cast(lots.life_months as integer)) as ends_at,
     cast(null as timestamp) as counts_until_at,
     lots.lot_accelerators,
     lots.source_file,
     lots.source_line
-from lots
+from priced as lots
+left join site.settings as settings on true
 left join site.accelerators as aliases on lower(lots.accelerator_model) = aliases.alias
 left join site.pools as pools on lots.pool = pools.pool
 union all
@@ -46,7 +64,9 @@ select
     flat.cost_component,
     coalesce(pools.tenure, 'owned') as tenure,
     flat.currency,
-    cast(flat.amount * 1000000000 as bigint) as amount_nanos,
+    amount_nanos(flat.amount) as amount_nanos,
+    cast(null as bigint) as straight_line_nanos,
+    cast(null as bigint) as annuity_nanos,
     flat.period_start_at as starts_at,
     flat.period_end_at as ends_at,
     flat.period_end_at as counts_until_at,

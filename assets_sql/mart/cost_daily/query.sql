@@ -29,7 +29,25 @@ slices as (
             charges.amount_nanos,
             seconds_between(charges.starts_at, greatest(charges.starts_at, windows.window_start_at)),
             seconds_between(charges.starts_at, charges.ends_at)
-        ) as cost_nanos
+        ) as cost_nanos,
+        accrued_nanos(
+            charges.straight_line_nanos,
+            seconds_between(charges.starts_at, least(charges.ends_at, windows.window_end_at)),
+            seconds_between(charges.starts_at, charges.ends_at)
+        ) - accrued_nanos(
+            charges.straight_line_nanos,
+            seconds_between(charges.starts_at, greatest(charges.starts_at, windows.window_start_at)),
+            seconds_between(charges.starts_at, charges.ends_at)
+        ) as straight_line_nanos,
+        accrued_nanos(
+            charges.annuity_nanos,
+            seconds_between(charges.starts_at, least(charges.ends_at, windows.window_end_at)),
+            seconds_between(charges.starts_at, charges.ends_at)
+        ) - accrued_nanos(
+            charges.annuity_nanos,
+            seconds_between(charges.starts_at, greatest(charges.starts_at, windows.window_start_at)),
+            seconds_between(charges.starts_at, charges.ends_at)
+        ) as annuity_nanos
     from core.charges as charges
     inner join windows
         on charges.cluster = windows.cluster
@@ -100,7 +118,9 @@ settled as (
                 ) <= abs(cost_nanos) - sum(whole_share) over (partition by usage_date, charge_id) then 1
                 else 0
             end
-        ) as cost_nanos
+        ) as cost_nanos,
+        cast(null as bigint) as straight_line_nanos,
+        cast(null as bigint) as annuity_nanos
     from shared
     union all
     select
@@ -111,7 +131,9 @@ settled as (
         cost_component,
         tenure,
         currency,
-        cost_nanos
+        cost_nanos,
+        straight_line_nanos,
+        annuity_nanos
     from slices
     where accelerator_model is not null
 )
@@ -124,6 +146,8 @@ select
     cost_component,
     tenure,
     nanos_amount(sum(cost_nanos)) as cost,
+    nanos_amount(sum(straight_line_nanos)) as straight_line_cost,
+    nanos_amount(sum(annuity_nanos)) as annuity_cost,
     currency
 from settled
 group by usage_date, cluster, pool, accelerator_model, cost_component, tenure, currency

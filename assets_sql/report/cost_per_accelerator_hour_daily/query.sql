@@ -23,7 +23,9 @@ costs as (
         sum(case when cost_component = 'colo' then cost else 0 end) as colo_cost,
         sum(case when cost_component = 'support' then cost else 0 end) as support_cost,
         sum(case when cost_component not in ('depreciation', 'power', 'colo', 'support') then cost else 0 end)
-            as other_cost
+            as other_cost,
+        sum(coalesce(straight_line_cost, 0)) as straight_line_cost,
+        sum(annuity_cost) as annuity_cost
     from mart.cost_daily
     where usage_date in (select usage_date from days)
     group by usage_date, cluster, pool, accelerator_model, currency
@@ -120,6 +122,8 @@ joined as (
         costs.colo_cost,
         costs.support_cost,
         costs.other_cost,
+        costs.straight_line_cost,
+        costs.annuity_cost,
         coalesce(fleet.installed_unit_seconds, 0) as installed_unit_seconds,
         coalesce(fleet.available_unit_seconds, 0) as available_unit_seconds,
         coalesce(fleet.allocated_unit_seconds, 0) as allocated_unit_seconds
@@ -167,6 +171,8 @@ select
     colo_cost,
     support_cost,
     other_cost,
+    straight_line_cost,
+    annuity_cost,
     missing_components,
     unit_hours(unpriced_unit_seconds) as unpriced_hours,
     unit_hours(installed_unit_seconds) as installed_hours,
