@@ -119,6 +119,8 @@ def test_a_changed_file_rebuilds_what_depends_on_it(
         "mart.cost_daily",
         "report.cost_per_accelerator_hour_daily",
         "report.cost_per_accelerator_hour_monthly",
+        "report.showback_daily",
+        "report.showback_monthly",
     }
 
 
