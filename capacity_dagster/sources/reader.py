@@ -47,6 +47,8 @@ KEY_VALUE_KEYS = {"slurm_jobs": frozenset({"JobIDRaw", "JobID"})}
 
 REPORT_TITLE = re.compile(r"Utilization (\S+) - (\S+?)(?: \(\d+ secs\))?$")
 REPORT_UNIT = re.compile(r"reported in (?:\S+ )?Seconds$")
+ROW_GROUP = 30_720
+"""Rows of a Parquet row group: each thread holds as many, with their text, until it writes them."""
 SHOWN_TEXT = 4000
 """How much of a rejected record's text is kept: enough to see it, not enough to fill a disk."""
 
@@ -304,7 +306,9 @@ def _copy(connection: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str,
     """Writes Parquet under a temporary name first, so that a killed run leaves no half file."""
     temporary = _made(target.parent) / f"{target.name}.{os.getpid()}.tmp"
     connection.execute(
-        f"copy ({sql}) to {literal(temporary)} (format parquet, parquet_version v2, compression zstd)", parameters
+        f"copy ({sql}) to {literal(temporary)} "
+        f"(format parquet, parquet_version v2, compression zstd, row_group_size {ROW_GROUP})",
+        parameters,
     )
     temporary.replace(target)
 
