@@ -41,7 +41,7 @@ CONTENDERS = ("product", "reference", "tokenise", "polars", "pandas")
 PEERS = ("polars", "pandas")
 SCENARIOS = ("new_day", "little_memory", "killed")
 LITTLE_MEMORY = "450MB"
-"""DuckDB's limit; a process stays near a gigabyte with it."""
+"""DuckDB's limit; the process takes about 600 MB besides."""
 KILLS = 10
 LARGEST_KILLED = 1_000_000
 """Attempts of the largest site on which builds are killed: each one takes as long as a build."""

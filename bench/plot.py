@@ -86,7 +86,7 @@ def _rows(size: dict[str, Any]) -> list[str]:
     contenders = size["contenders"]
     scenarios = {
         "new_day": "capacity build of one new day",
-        "little_memory": "capacity build within 1 GB",
+        "little_memory": "capacity build, memory_limit 450MB",
     }
     rows = []
     for name in (*LABELS, *scenarios):
