@@ -51,6 +51,14 @@ create or replace temp macro accrued_nanos(amount, elapsed, total) as
         (abs(amount) // total) * elapsed + ((abs(amount) % total) * elapsed * 2 + total) // (total * 2)
     );
 
+-- What of an amount that accrues over an interval falls into a window that overlaps it.
+create or replace temp macro slice_nanos(amount, starts_at, ends_at, window_start_at, window_end_at) as
+    accrued_nanos(
+        amount, seconds_between(starts_at, least(ends_at, window_end_at)), seconds_between(starts_at, ends_at)
+    ) - accrued_nanos(
+        amount, seconds_between(starts_at, greatest(starts_at, window_start_at)), seconds_between(starts_at, ends_at)
+    );
+
 -- The part of an amount that some of a whole makes, rounded down in magnitude; zero where there is no whole. The product
 -- may have more than 64 bits.
 create or replace temp macro portion(amount, part, whole) as

@@ -13,6 +13,7 @@ with lots as (
 priced as (
     select
         lots.*,
+        settings.depreciation,
         amount_nanos(lots.price - lots.residual) as straight_line_nanos,
         cast(round(
             annuity_amount(lots.price, lots.residual, lots.life_months, settings.cost_of_capital) * 1000000000
@@ -39,7 +40,7 @@ select
     coalesce(pools.tenure, 'owned') as tenure,
     lots.currency,
     case
-        when settings.depreciation = 'annuity' then lots.annuity_nanos
+        when lots.depreciation = 'annuity' then lots.annuity_nanos
         else lots.straight_line_nanos
     end as amount_nanos,
     lots.straight_line_nanos,
@@ -51,7 +52,6 @@ select
     lots.source_file,
     lots.source_line
 from priced as lots
-left join site.settings as settings on true
 left join site.accelerators as aliases on lower(lots.accelerator_model) = aliases.alias
 left join site.pools as pools on lots.pool = pools.pool
 union all

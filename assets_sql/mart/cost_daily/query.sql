@@ -21,32 +21,14 @@ slices as (
         charges.cost_component,
         charges.tenure,
         charges.currency,
-        accrued_nanos(
-            charges.amount_nanos,
-            seconds_between(charges.starts_at, least(charges.ends_at, windows.window_end_at)),
-            seconds_between(charges.starts_at, charges.ends_at)
-        ) - accrued_nanos(
-            charges.amount_nanos,
-            seconds_between(charges.starts_at, greatest(charges.starts_at, windows.window_start_at)),
-            seconds_between(charges.starts_at, charges.ends_at)
+        slice_nanos(
+            charges.amount_nanos, charges.starts_at, charges.ends_at, windows.window_start_at, windows.window_end_at
         ) as cost_nanos,
-        accrued_nanos(
-            charges.straight_line_nanos,
-            seconds_between(charges.starts_at, least(charges.ends_at, windows.window_end_at)),
-            seconds_between(charges.starts_at, charges.ends_at)
-        ) - accrued_nanos(
-            charges.straight_line_nanos,
-            seconds_between(charges.starts_at, greatest(charges.starts_at, windows.window_start_at)),
-            seconds_between(charges.starts_at, charges.ends_at)
+        slice_nanos(
+            charges.straight_line_nanos, charges.starts_at, charges.ends_at, windows.window_start_at, windows.window_end_at
         ) as straight_line_nanos,
-        accrued_nanos(
-            charges.annuity_nanos,
-            seconds_between(charges.starts_at, least(charges.ends_at, windows.window_end_at)),
-            seconds_between(charges.starts_at, charges.ends_at)
-        ) - accrued_nanos(
-            charges.annuity_nanos,
-            seconds_between(charges.starts_at, greatest(charges.starts_at, windows.window_start_at)),
-            seconds_between(charges.starts_at, charges.ends_at)
+        slice_nanos(
+            charges.annuity_nanos, charges.starts_at, charges.ends_at, windows.window_start_at, windows.window_end_at
         ) as annuity_nanos
     from core.charges as charges
     inner join windows
