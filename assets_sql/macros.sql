@@ -45,26 +45,24 @@ create or replace temp macro cost_per_hour(cost, unit_seconds) as
     case when unit_seconds > 0 then cast(cost as double) * 302400000 / cast(unit_seconds as double) end;
 
 -- The part of an amount that has accrued after some of its seconds, rounded half up: slices of it always sum.
--- Amounts are billionths of the currency; dividing first keeps every product within 64 bits.
-create or replace temp macro accrued_nanos(amount, elapsed, total) as
+-- Amounts are trillionths of the currency, which a cost column has, in 128 bits.
+create or replace temp macro accrued_picos(amount, elapsed, total) as
     (case when amount < 0 then -1 else 1 end) * (
         (abs(amount) // total) * elapsed + ((abs(amount) % total) * elapsed * 2 + total) // (total * 2)
     );
 
 -- What of an amount that accrues over an interval falls into a window that overlaps it.
-create or replace temp macro slice_nanos(amount, starts_at, ends_at, window_start_at, window_end_at) as
-    accrued_nanos(
+create or replace temp macro slice_picos(amount, starts_at, ends_at, window_start_at, window_end_at) as
+    accrued_picos(
         amount, seconds_between(starts_at, least(ends_at, window_end_at)), seconds_between(starts_at, ends_at)
-    ) - accrued_nanos(
+    ) - accrued_picos(
         amount, seconds_between(starts_at, greatest(starts_at, window_start_at)), seconds_between(starts_at, ends_at)
     );
 
--- The part of an amount that some of a whole makes, rounded down in magnitude; zero where there is no whole. The product
--- may have more than 64 bits.
+-- The part of an amount that some of a whole makes, rounded down in magnitude; zero where there is no whole.
 create or replace temp macro portion(amount, part, whole) as
     case
-        when whole > 0 then
-            (case when amount < 0 then -1 else 1 end) * cast(abs(cast(amount as hugeint)) * part // whole as bigint)
+        when whole > 0 then (case when amount < 0 then -1 else 1 end) * (abs(cast(amount as hugeint)) * part // whole)
         else 0
     end;
 
@@ -72,29 +70,34 @@ create or replace temp macro portion(amount, part, whole) as
 create or replace temp macro whole_units(amount, unit) as
     case when amount >= 0 then amount // unit else -((unit - 1 - amount) // unit) end;
 
--- The smallest unit that is paid of a currency (ISO 4217), in billionths.
-create or replace temp macro minor_unit_nanos(currency) as
+-- The smallest unit that is paid of a currency (ISO 4217), in trillionths.
+create or replace temp macro minor_unit_picos(currency) as
     case
         when currency in (
             'BIF', 'CLP', 'DJF', 'GNF', 'ISK', 'JPY', 'KMF', 'KRW', 'PYG', 'RWF', 'UGX', 'UYI', 'VND', 'VUV', 'XAF',
             'XOF', 'XPF'
-        ) then 1000000000
-        when currency in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then 1000000
-        when currency in ('CLF', 'UYW') then 100000
-        else 10000000
+        ) then 1000000000000
+        when currency in ('BHD', 'IQD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND') then 1000000000
+        when currency in ('CLF', 'UYW') then 100000000
+        else 10000000000
     end;
 
--- An amount in billionths of its currency.
-create or replace temp macro amount_nanos(amount) as cast(amount * 1000000000 as bigint);
+-- An amount in trillionths of its currency.
+create or replace temp macro amount_picos(amount) as
+    cast(cast(amount as decimal(38, 12)) * 1000000000000 as hugeint);
 
 -- What an annuity pays back over a life in months: a price, and what capital costs in a year, less the residual at the end.
 create or replace temp macro annuity_amount(price, residual, months, cost_of_capital) as
     (cast(price as double) - cast(residual as double) / power(1 + cost_of_capital, months / 12.0))
     * cost_of_capital / (1 - power(1 + cost_of_capital, -months / 12.0)) * months / 12.0;
 
--- Billionths of a currency as an amount.
-create or replace temp macro nanos_amount(nanos) as
-    cast(cast(cast(nanos as bigint) as decimal(19, 0)) * cast(0.000000001 as decimal(10, 9)) as decimal(38, 12));
+-- Trillionths of a currency as an amount.
+create or replace temp macro picos_amount(picos) as
+    cast(
+        cast(picos // 1000000000000 as decimal(25, 0))
+        + cast(picos % 1000000000000 as decimal(13, 0)) * cast(0.000000000001 as decimal(13, 12))
+        as decimal(38, 12)
+    );
 
 -- The profile that a type of a sliced device ends with, such as `1g.10gb` of `nvidia_h100_1g.10gb`; empty without one.
 create or replace temp macro mig_profile(accelerator_type) as

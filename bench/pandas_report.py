@@ -41,7 +41,7 @@ from peer_tables import (
 
 Integers = NDArray[np.int64]
 
-NANOS = 1_000_000_000
+PICOS = 1_000_000_000_000
 NODE = 2**32
 """A place on a node's time is its number times this, plus the instant: places sort by one number."""
 
@@ -670,7 +670,7 @@ def judged_idle_hours(site: Site, timeline: pd.DataFrame, attempts: pd.DataFrame
     )
 
 
-# Tables: hours are kept as millionths, money as billionths, until they are written.
+# Tables: hours are kept as millionths, money as trillionths, until they are written.
 
 
 def unit_hours(unit_seconds: pd.Series) -> pd.Series:
@@ -1048,13 +1048,13 @@ def share(amount: pd.Series, part: pd.Series, whole: pd.Series) -> pd.Series:
 
 def accrued(amount: pd.Series, elapsed: pd.Series, total: pd.Series) -> pd.Series:
     """The part of an amount that has accrued after some of its seconds, rounded half up: slices of it always sum."""
-    return amount // total * elapsed + (amount % total * elapsed * 2 + total) // (total * 2)
+    elapsed, total = elapsed.astype(object), total.astype(object)
+    return (amount * elapsed * 2 + total) // (total * 2)
 
 
-def nanos_of(amounts: pd.Series) -> pd.Series:
-    """Written amounts in billionths of their currency."""
-    exact = pc.multiply(pa.array(amounts, pa.string()).cast(pa.decimal128(19, 9)), pa.scalar(Decimal(NANOS)))
-    return pd.Series(exact.cast(pa.int64()).to_numpy(), amounts.index)
+def picos_of(amounts: pd.Series) -> pd.Series:
+    """Written amounts in trillionths of their currency, which may have more than 64 bits."""
+    return amounts.map(lambda amount: int(Decimal(amount) * PICOS)).astype(object)
 
 
 def cost_daily(site: Site, fleet: pd.DataFrame, background: pd.DataFrame) -> pd.DataFrame:
@@ -1067,14 +1067,14 @@ def cost_daily(site: Site, fleet: pd.DataFrame, background: pd.DataFrame) -> pd.
     lots = lots[["pool", "currency"]].assign(
         accelerator_model=lots["accelerator_model"].str.lower().map(site.models),
         cost_component="depreciation",
-        amount=nanos_of(lots["price"]) - nanos_of(lots["residual"]),
+        amount=picos_of(lots["price"]) - picos_of(lots["residual"]),
         starts_at=seconds_of(bought_at),
         ends_at=seconds_of(written_off_at.sort_index()),
         lot_accelerators=lots["accelerators"],
     )
     bills = read_sheet(site.landing / "flat_costs.csv", "period_start", "period_end")
     bills = bills[["pool", "currency", "cost_component"]].assign(
-        amount=nanos_of(bills["amount"]), starts_at=bills["period_start"], ends_at=bills["period_end"]
+        amount=picos_of(bills["amount"]), starts_at=bills["period_start"], ends_at=bills["period_end"]
     )
     key = ["day", "pool", "accelerator_model"]
     hours = ("installed", "available", "allocated")
@@ -1088,14 +1088,14 @@ def cost_daily(site: Site, fleet: pd.DataFrame, background: pd.DataFrame) -> pd.
     since, length = slices["starts_at"], slices["ends_at"] - slices["starts_at"]
     amount = slices["amount"]
     until_end = accrued(amount, np.minimum(slices["ends_at"], slices["finishes_at"]) - since, length)
-    slices["nanos"] = until_end - accrued(amount, np.maximum(since, slices["begins_at"]) - since, length)
+    slices["picos"] = until_end - accrued(amount, np.maximum(since, slices["begins_at"]) - since, length)
     models = fleet[key].rename(columns={"accelerator_model": "model_there"})
     slices = slices.merge(models, on=["day", "pool"], how="left")
     model = slices["accelerator_model"].fillna(slices["model_there"]).fillna("unassigned")
     components = ["depreciation", "power", "colo", "support"]
     component = slices["cost_component"].where(slices["cost_component"].isin(components), "other")
     costs = slices.assign(accelerator_model=model, cost_component=component + "_cost").pivot_table(
-        "nanos", [*key, "currency"], "cost_component", "sum", fill_value=0
+        "picos", [*key, "currency"], "cost_component", "sum", fill_value=0
     )
     names = [f"{name}_cost" for name in (*components, "other")]
     costs = costs.reindex(columns=names, fill_value=0)
@@ -1133,7 +1133,7 @@ def cost_daily(site: Site, fleet: pd.DataFrame, background: pd.DataFrame) -> pd.
     amounts = [*names, "known_cost"]
     units = [*(f"{name}_unit_seconds" for name in hours), "priced"]
     joined[units] = joined[units].fillna(0).astype(np.int64)
-    joined[amounts] = joined[amounts].astype("Int64")
+    joined[amounts] = joined[amounts].astype(object)
     unpriced = (joined["installed_unit_seconds"] - joined["priced"]).clip(lower=0)
     cost = joined["known_cost"].where(joined["missing_components"].isna() & (unpriced == 0))
     return joined.assign(
@@ -1148,9 +1148,9 @@ def cost_daily(site: Site, fleet: pd.DataFrame, background: pd.DataFrame) -> pd.
     )
 
 
-def cost_per_hour(nanos: pd.Series, unit_seconds: pd.Series) -> pd.Series:
+def cost_per_hour(picos: pd.Series, unit_seconds: pd.Series) -> pd.Series:
     """What one accelerator-hour cost. Whole and fraction of an amount apart, so that no digit of either is lost."""
-    amount = (nanos // NANOS).astype("Float64") + (nanos % NANOS).astype("Float64") / NANOS
+    amount = (picos // PICOS).astype(np.float64) + (picos % PICOS).astype(np.float64) / PICOS
     return amount * (HOUR * UNITS) / unit_seconds.where(unit_seconds > 0)
 
 
@@ -1266,19 +1266,26 @@ def scaled(counts: pa.Array, digits: int) -> pa.Array:
     return pc.multiply(counts.cast(pa.decimal128(19, 0)), part)
 
 
+def amounts_of(picos: pd.Series) -> list[Decimal | None]:
+    """Trillionths of a currency as amounts; they may have more than 64 bits."""
+    return [None if pd.isna(amount) else Decimal(int(amount)).scaleb(-12) for amount in picos]
+
+
 def write(rows: pd.DataFrame, contract: Contract, file: Path) -> None:
     """Writes a table in the order of its key, with all its columns; what nobody computed is null."""
     rows = rows.sort_values(contract.key)
-    parts = {"DECIMAL(38,6)": 6, "DECIMAL(38,12)": 9}
     arrays = []
     for name, kind in contract.columns.items():
         if name not in rows.columns or not len(rows):
             arrays.append(pa.nulls(len(rows), TYPES[kind]))
             continue
+        if kind == "DECIMAL(38,12)" and rows[name].dtype == object:
+            arrays.append(pa.array(amounts_of(rows[name]), TYPES[kind]))
+            continue
         column = pa.array(rows[name], from_pandas=True)
         column = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-        if kind in parts and not pa.types.is_decimal(column.type):
-            column = scaled(column.cast(pa.int64()), parts[kind])
+        if kind == "DECIMAL(38,6)" and not pa.types.is_decimal(column.type):
+            column = scaled(column.cast(pa.int64()), 6)
         arrays.append(column.cast(TYPES[kind]))
     pq.write_table(pa.table(arrays, names=list(contract.columns)), file, compression="zstd")
 

@@ -28,7 +28,7 @@ from peer_tables import (
     table_file,
 )
 
-NANOS = 1_000_000_000
+PICOS = 1_000_000_000_000
 NODE = 2**32
 """A place on a node's time is its number times this, plus the instant: places sort by one number."""
 
@@ -1131,14 +1131,14 @@ def accrued(amount: pl.Expr, elapsed: pl.Expr, total: pl.Expr) -> pl.Expr:
     return amount // total * elapsed + (amount % total * elapsed * 2 + total) // (total * 2)
 
 
-def money(nanos: pl.Expr) -> pl.Expr:
-    """Billionths of a currency as an amount."""
-    return nanos.cast(pl.Decimal(38, 12)) / NANOS
+def money(picos: pl.Expr) -> pl.Expr:
+    """Trillionths of a currency as an amount."""
+    return (picos // PICOS).cast(pl.Decimal(38, 12)) + (picos % PICOS).cast(pl.Decimal(38, 12)) / PICOS
 
 
-def nanos_of(amount: str) -> pl.Expr:
-    """A written amount in billionths of its currency."""
-    return (pl.col(amount).cast(pl.Decimal(38, 9)) * NANOS).cast(pl.Int64)
+def picos_of(amount: str) -> pl.Expr:
+    """A written amount, of no more than nine decimals, in trillionths of its currency."""
+    return (pl.col(amount).cast(pl.Decimal(38, 9)) * 1_000_000_000).cast(pl.Int128) * 1000
 
 
 def cost_daily(site: Site, fleet: pl.DataFrame, background: pl.DataFrame) -> pl.DataFrame:
@@ -1149,7 +1149,7 @@ def cost_daily(site: Site, fleet: pl.DataFrame, background: pl.DataFrame) -> pl.
         "currency",
         accelerator_model=pl.col("accelerator_model").str.to_lowercase().replace_strict(site.models),
         cost_component=pl.lit("depreciation"),
-        amount=nanos_of("price") - nanos_of("residual"),
+        amount=picos_of("price") - picos_of("residual"),
         starts_at=pl.col("in_service_at").str.to_datetime(stamp).dt.epoch("s"),
         ends_at=pl.col("in_service_at").str.to_datetime(stamp).dt.offset_by(pl.col("life_months") + "mo").dt.epoch("s"),
         lot_accelerators=pl.col("accelerators").cast(pl.Int64),
@@ -1160,7 +1160,7 @@ def cost_daily(site: Site, fleet: pl.DataFrame, background: pl.DataFrame) -> pl.
         "pool",
         "currency",
         "cost_component",
-        amount=nanos_of("amount"),
+        amount=picos_of("amount"),
         starts_at="period_start",
         ends_at="period_end",
     )
@@ -1183,16 +1183,16 @@ def cost_daily(site: Site, fleet: pl.DataFrame, background: pl.DataFrame) -> pl.
         .join(days, how="cross")
         .filter(overlaps)
         .with_columns(
-            nanos=accrued(pl.col("amount"), finishes - pl.col("starts_at"), length)
+            picos=accrued(pl.col("amount"), finishes - pl.col("starts_at"), length)
             - accrued(pl.col("amount"), begins - pl.col("starts_at"), length)
         )
         .join(fleet.lazy().select("day", "pool", model_there="accelerator_model"), on=("day", "pool"), how="left")
         .with_columns(pl.coalesce("accelerator_model", "model_there", pl.lit("unassigned")).alias("accelerator_model"))
         .group_by(*key, "currency")
         .agg(
-            known=pl.col("nanos").sum(),
-            **{f"{name}_cost": pl.col("nanos").filter(component == name).sum() for name in components},
-            other_cost=pl.col("nanos").filter(~component.is_in(components)).sum(),
+            known=pl.col("picos").sum(),
+            **{f"{name}_cost": pl.col("picos").filter(component == name).sum() for name in components},
+            other_cost=pl.col("picos").filter(~component.is_in(components)).sum(),
         )
     )
     priced = (
@@ -1239,7 +1239,7 @@ def cost_daily(site: Site, fleet: pl.DataFrame, background: pl.DataFrame) -> pl.
         .with_columns(pl.col(*unit_seconds, "priced").fill_null(0), pl.col("currency").fill_null("XXX"))
         .with_columns(unpriced_unit_seconds=(pl.col("installed_unit_seconds") - pl.col("priced")).clip(0))
         .with_columns(
-            nanos=pl.when(pl.col("missing_components").is_null() & (pl.col("unpriced_unit_seconds") == 0)).then("known")
+            picos=pl.when(pl.col("missing_components").is_null() & (pl.col("unpriced_unit_seconds") == 0)).then("known")
         )
         .with_columns(
             *hours_of((*hours, "unpriced")),
@@ -1247,7 +1247,7 @@ def cost_daily(site: Site, fleet: pl.DataFrame, background: pl.DataFrame) -> pl.
             *(cost_per_hour(name) for name in hours),
             usage_date=as_date("day"),
             cluster=pl.lit(site.cluster),
-            cost=money(pl.col("nanos")),
+            cost=money(pl.col("picos")),
             known_cost=money(pl.col("known")),
             straight_line_cost=money(pl.col("depreciation_cost")),
         )
@@ -1255,9 +1255,9 @@ def cost_daily(site: Site, fleet: pl.DataFrame, background: pl.DataFrame) -> pl.
     )
 
 
-def amount_of(nanos: pl.Expr) -> pl.Expr:
-    """Billionths as a floating-point amount: whole and fraction apart, so that no digit of either is lost."""
-    return (nanos // NANOS).cast(pl.Float64) + (nanos % NANOS).cast(pl.Float64) / NANOS
+def amount_of(picos: pl.Expr) -> pl.Expr:
+    """Trillionths as a floating-point amount: whole and fraction apart, so that no digit of either is lost."""
+    return (picos // PICOS).cast(pl.Float64) + (picos % PICOS).cast(pl.Float64) / PICOS
 
 
 def cost_per_hour(hours: str) -> pl.Expr:
@@ -1265,7 +1265,7 @@ def cost_per_hour(hours: str) -> pl.Expr:
     unit_seconds = pl.col(f"{hours}_unit_seconds")
     return (
         pl.when(unit_seconds > 0)
-        .then(amount_of(pl.col("nanos")) * (HOUR * UNITS) / unit_seconds)
+        .then(amount_of(pl.col("picos")) * (HOUR * UNITS) / unit_seconds)
         .alias(f"cost_per_{hours}_hour")
     )
 
@@ -1273,7 +1273,7 @@ def cost_per_hour(hours: str) -> pl.Expr:
 def cost_monthly(daily: pl.DataFrame) -> pl.DataFrame:
     """A month is the sum of its days; it has a cost only where each of them has one."""
     hours = ("installed", "available", "allocated")
-    nanos = pl.col("nanos")
+    picos = pl.col("picos")
     return (
         daily.lazy()
         .group_by(
@@ -1282,11 +1282,11 @@ def cost_monthly(daily: pl.DataFrame) -> pl.DataFrame:
         .agg(
             pl.col(*(f"{name}_unit_seconds" for name in hours), "unpriced_hours").sum(),
             pl.col("^.+_cost$").sum(),
-            nanos=pl.when(nanos.is_not_null().all()).then(nanos.sum()),
+            picos=pl.when(picos.is_not_null().all()).then(picos.sum()),
             days_counted=pl.len().cast(pl.Int64),
-            days_priced=nanos.count().cast(pl.Int64),
+            days_priced=picos.count().cast(pl.Int64),
         )
-        .with_columns(*hours_of(hours), *(cost_per_hour(name) for name in hours), cost=money(nanos))
+        .with_columns(*hours_of(hours), *(cost_per_hour(name) for name in hours), cost=money(picos))
         .collect()
     )
 
@@ -1369,13 +1369,13 @@ def data_trust_daily(
         ],
         how="diagonal_relaxed",
     )
-    nanos, installed = pl.col("nanos"), pl.col("installed_unit_seconds")
+    picos, installed = pl.col("picos"), pl.col("installed_unit_seconds")
     rates = (
         costs.lazy()
         .group_by("cluster", "day")
         .agg(
-            rate=pl.when((pl.col("currency").n_unique() == 1) & nanos.is_not_null().all()).then(
-                amount_of(nanos.sum()) * (HOUR * UNITS) / installed.sum()
+            rate=pl.when((pl.col("currency").n_unique() == 1) & picos.is_not_null().all()).then(
+                amount_of(picos.sum()) * (HOUR * UNITS) / installed.sum()
             )
         )
     )

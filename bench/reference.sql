@@ -17,9 +17,14 @@ create macro accelerator_seconds_of(unit_seconds) as
 create macro share_of(part, whole) as case when whole > 0 then cast(part as double) / cast(whole as double) end;
 create macro price_of_hour(cost, unit_seconds) as
     case when unit_seconds > 0 then cast(cost as double) * 302400000 / cast(unit_seconds as double) end;
-create macro amount_of(nanos) as
-    cast(cast(cast(nanos as bigint) as decimal(19, 0)) * cast(0.000000001 as decimal(10, 9)) as decimal(38, 12));
--- What of an amount has accrued after some of its seconds, to the nearest billionth, so that slices sum.
+create macro amount_of(picos) as
+    cast(
+        cast(picos // 1000000000000 as decimal(25, 0))
+        + cast(picos % 1000000000000 as decimal(13, 0)) * cast(0.000000000001 as decimal(13, 12))
+        as decimal(38, 12)
+    );
+create macro picos_of(amount) as cast(cast(amount as decimal(38, 12)) * 1000000000000 as hugeint);
+-- What of an amount has accrued after some of its seconds, to the nearest trillionth, so that slices sum.
 create macro accrued(amount, elapsed, total) as
     (amount // total) * elapsed + ((amount % total) * elapsed * 2 + total) // (total * 2);
 
@@ -1333,7 +1338,7 @@ select
     accelerator_model as model,
     'depreciation' as cost_component,
     currency,
-    cast((price - residual) * 1000000000 as bigint) as nanos,
+    picos_of(price - residual) as picos,
     accelerators,
     cast(epoch(in_service_at) as bigint) as starts,
     cast(epoch(in_service_at + to_months(life_months)) as bigint) as ends
@@ -1349,7 +1354,7 @@ select
     null,
     cost_component,
     currency,
-    cast(amount * 1000000000 as bigint),
+    picos_of(amount),
     null,
     cast(epoch(period_start) as bigint),
     cast(epoch(period_end) as bigint)
@@ -1380,8 +1385,8 @@ with slices as (
     select
         days.day,
         charges.*,
-        accrued(nanos, least(charges.ends, days.ends) - charges.starts, charges.ends - charges.starts)
-        - accrued(nanos, greatest(charges.starts, days.starts) - charges.starts, charges.ends - charges.starts) as slice
+        accrued(picos, least(charges.ends, days.ends) - charges.starts, charges.ends - charges.starts)
+        - accrued(picos, greatest(charges.starts, days.starts) - charges.starts, charges.ends - charges.starts) as slice
     from charges
     inner join days on charges.starts < days.ends and charges.ends > days.starts
 ),
@@ -1419,9 +1424,9 @@ select
     model,
     cost_component,
     currency,
-    amount_of(sum(nanos)) as cost
+    amount_of(sum(picos)) as cost
 from (
-    select day, pool, model, cost_component, currency, slice as nanos from slices where model is not null
+    select day, pool, model, cost_component, currency, slice as picos from slices where model is not null
     union all
     select
         day,
@@ -1589,9 +1594,9 @@ left join priced
 left join missing
     on coalesce(fleet.day, summed.day) = missing.day and coalesce(fleet.pool, summed.pool) = missing.pool;
 
--- Who owes what, in billionths: shares are cut from running sums, from the last team to the first.
-create macro part_of(nanos, part, whole) as
-    case when whole > 0 then cast(sign(nanos) * (abs(nanos)::hugeint * part // whole) as bigint) else 0 end;
+-- Who owes what, in trillionths: shares are cut from running sums, from the last team to the first.
+create macro part_of(picos, part, whole) as
+    case when whole > 0 then sign(picos) * (abs(picos::hugeint) * part // whole) else 0 end;
 
 create table entitlements as
 from read_csv(getvariable('landing') || '/entitlements.csv', header = true, columns = {
@@ -1601,7 +1606,7 @@ from read_csv(getvariable('landing') || '/entitlements.csv', header = true, colu
 
 create table showback as
 with bills as (
-    select day, pool, model, currency, cast(sum(cost) * 1000000000 as bigint) as nanos
+    select day, pool, model, currency, picos_of(sum(cost)) as picos
     from costs
     group by all
 ),
@@ -1689,9 +1694,9 @@ running as (
 amounts as (
     select
         *,
-        nanos - part_of(nanos, all_allocated, installed) as idle,
-        part_of(nanos, all_allocated + free, installed) - part_of(nanos, all_allocated, installed) as free_cost,
-        part_of(nanos, least(free, all_unused), installed) as kept,
+        picos - part_of(picos, all_allocated, installed) as idle,
+        part_of(picos, all_allocated + free, installed) - part_of(picos, all_allocated, installed) as free_cost,
+        part_of(picos, least(free, all_unused), installed) as kept,
         team = 'central' as is_centre
     from running
 )
@@ -1704,7 +1709,7 @@ select
     currency,
     allocated,
     entitled,
-    part_of(nanos, allocated_upto, installed) - part_of(nanos, allocated_upto - allocated, installed) as direct,
+    part_of(picos, allocated_upto, installed) - part_of(picos, allocated_upto - allocated, installed) as direct,
     part_of(kept, unused_upto, all_unused) - part_of(kept, unused_upto - unused, all_unused) as own_kept,
     case when is_centre then idle else 0 end as central,
     case
@@ -2434,8 +2439,8 @@ with months as (
         team,
         idle_policy,
         currency,
-        cast(sum(direct_cost) * 1000000000 as bigint) as direct,
-        cast(sum(idle_cost) * 1000000000 as bigint) as idle,
+        picos_of(sum(direct_cost)) as direct,
+        picos_of(sum(idle_cost)) as idle,
         cast(sum(allocated_unit_seconds) as bigint) as allocated,
         cast(sum(entitled_unit_seconds) as bigint) as entitled
     from report_showback_daily
@@ -2451,9 +2456,9 @@ parts as (
 cents as (
     select
         *,
-        part // 10000000 + case
-            when row_number() over (partition by usage_month, pool, currency order by part % 10000000 desc, team nulls last)
-                <= (sum(part) over each + 5000000) // 10000000 - sum(part // 10000000) over each then 1
+        part // 10000000000 + case
+            when row_number() over (partition by usage_month, pool, currency order by part % 10000000000 desc, team nulls last)
+                <= (sum(part) over each + 5000000000) // 10000000000 - sum(part // 10000000000) over each then 1
             else 0
         end as cents
     from parts
@@ -2463,11 +2468,11 @@ cents as (
 shares as (
     select
         months.*,
-        months.idle // 10000000 + case
+        months.idle // 10000000000 + case
             when row_number() over (
-                partition by usage_month, pool, currency, idle_policy order by months.idle % 10000000 desc, months.team
+                partition by usage_month, pool, currency, idle_policy order by months.idle % 10000000000 desc, months.team
             ) <= unused.cents
-                - sum(months.idle // 10000000) over (partition by usage_month, pool, currency, idle_policy) then 1
+                - sum(months.idle // 10000000000) over (partition by usage_month, pool, currency, idle_policy) then 1
             else 0
         end as idle_cents
     from months
@@ -2481,9 +2486,9 @@ select
     team,
     idle_policy,
     currency,
-    amount_of(cents * 10000000) as direct_cost,
-    amount_of(idle_cents * 10000000) as idle_cost,
-    amount_of((cents + idle_cents) * 10000000) as total_cost,
+    amount_of(cents * 10000000000) as direct_cost,
+    amount_of(idle_cents * 10000000000) as idle_cost,
+    amount_of((cents + idle_cents) * 10000000000) as total_cost,
     coalesce(is_complete, false) as is_complete,
     hours_of(allocated) as allocated_hours,
     hours_of(entitled) as entitled_hours,

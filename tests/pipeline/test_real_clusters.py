@@ -421,11 +421,11 @@ def cost_sheet(name: str) -> list[dict[str, str]]:
 
 
 def accrued(amount: str | Decimal, begins: datetime, ends: datetime, cluster: str) -> Decimal:
-    """What of an amount has accrued by as_of, by the second, rounded half up to billionths."""
+    """What of an amount has accrued by as_of, by the second, rounded half up to trillionths."""
     as_of = datetime.fromtimestamp(AS_OF[cluster], UTC)
     share = Fraction(int((as_of - begins).total_seconds()), int((ends - begins).total_seconds()))
-    nanos = Fraction(amount) * 10**9 * share
-    return Decimal((2 * nanos.numerator + nanos.denominator) // (2 * nanos.denominator)) / 10**9
+    picos = Fraction(amount) * 10**12 * share
+    return Decimal((2 * picos.numerator + picos.denominator) // (2 * picos.denominator)) / 10**12
 
 
 def expected_costs() -> dict[tuple[str, str, str, str], Decimal]:
@@ -445,7 +445,7 @@ def expected_costs() -> dict[tuple[str, str, str, str], Decimal]:
     return costs
 
 
-def test_cost_components_are_what_the_cost_sheets_say_to_the_billionth(built_demo: Site, query) -> None:
+def test_cost_components_are_what_the_cost_sheets_say_to_the_trillionth(built_demo: Site, query) -> None:
     rows = query(
         built_demo,
         "select cluster, pool, cost_component, case when cost_component = 'depreciation' then accelerator_model "

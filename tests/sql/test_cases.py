@@ -58,7 +58,9 @@ DEFAULTS = {
 }
 """Where a column may not be null and a case does not care: by name; else 0, false or the empty string, by type."""
 
-TYPE_DEFAULTS = {"VARCHAR": "''", "BOOLEAN": "false", "BIGINT": "0", "INTEGER": "0", "DECIMAL": "0", "DOUBLE": "0"}
+TYPE_DEFAULTS = {"VARCHAR": "''", "BOOLEAN": "false"} | dict.fromkeys(
+    ("BIGINT", "HUGEINT", "INTEGER", "DECIMAL", "DOUBLE"), "0"
+)
 
 
 def _folders() -> list[Path]:

@@ -20,14 +20,14 @@ TEAMS = ("a", "b", "c", "central", "unattributed")
 POLICIES = ("central", "proportional", "entitlement", "hybrid")
 CURRENCIES = {"USD": 2, "JPY": 0, "KWD": 3}
 DAYS = (date(2026, 1, 30), date(2026, 1, 31), date(2026, 2, 1))
-NANOS = 10**9
+PICOS = 10**12
 
 Row = dict[str, Any]
 
 amounts = st.one_of(
-    st.integers(-(10**15), 10**15),
+    st.integers(-(10**18), 10**18),
     st.integers(-100, 100),
-    st.integers(-(10**4), 10**4).map(lambda cents: cents * NANOS // 100),
+    st.integers(-(10**4), 10**4).map(lambda cents: cents * PICOS // 100),
 )
 shares = st.lists(st.integers(0, 10**13), min_size=3, max_size=3)
 
@@ -41,7 +41,7 @@ def random_days(draw: st.DrawFn) -> tuple[list[Row], list[Row], list[Row], list[
             where = {"usage_date": day, "cluster": "alpha", "pool": "train", "accelerator_model": model}
             for currency in CURRENCIES:
                 if draw(st.booleans()):
-                    cost = Decimal(draw(amounts)) / NANOS
+                    cost = Decimal(draw(amounts)) / PICOS
                     costs.append(where | {"cost_component": "power", "currency": currency, "cost": cost})
             if model == "unassigned" or draw(st.integers(0, 9)) == 0:
                 continue
@@ -132,8 +132,8 @@ def build(connection: duckdb.DuckDBPyConnection, name: str) -> list[Row]:
     return [dict(zip(names, row, strict=True)) for row in rows.fetchall()]
 
 
-def nanos(amount: Decimal) -> int:
-    return int(amount * NANOS)
+def picos(amount: Decimal) -> int:
+    return int(amount * PICOS)
 
 
 @pytest.fixture(scope="module")
@@ -188,10 +188,10 @@ def test_charges_are_exact_under_every_policy(
                 whole = row["entitled_units"] * DAY
                 part = whole if row["accelerator_model"] else whole * installed // pool
                 entitled[row["team"]] = entitled.get(row["team"], 0) + part
-        exact = exact_shares(nanos(bill["cost"]), seconds, held, entitled)
+        exact = exact_shares(picos(bill["cost"]), seconds, held, entitled)
         for (team, policy), share in exact.items():
             row = charged.get((day, model, currency, team, policy or "central"), {})
-            found = nanos(row.get("idle_cost" if policy else "direct_cost", Decimal(0)))
+            found = picos(row.get("idle_cost" if policy else "direct_cost", Decimal(0)))
             assert abs(found - share) < 4, (team, policy)
 
     monthly = build(connection, "report.showback_monthly")
@@ -205,14 +205,14 @@ def test_charges_are_exact_under_every_policy(
                 for row in monthly
                 if row["usage_month"] == month and row["currency"] == currency
             }
-            minor = NANOS // 10**digits
+            minor = PICOS // 10**digits
             direct: dict[str, Fraction] = {}
             idle: dict[str, dict[str, Fraction]] = {policy: {} for policy in POLICIES}
             for row in of_month:
                 team, policy = row["team"], row["idle_policy"]
-                idle[policy][team] = idle[policy].get(team, Fraction(0)) + Fraction(nanos(row["idle_cost"]), minor)
+                idle[policy][team] = idle[policy].get(team, Fraction(0)) + Fraction(picos(row["idle_cost"]), minor)
                 if policy == "central":
-                    direct[team] = direct.get(team, Fraction(0)) + Fraction(nanos(row["direct_cost"]), minor)
+                    direct[team] = direct.get(team, Fraction(0)) + Fraction(picos(row["direct_cost"]), minor)
             all_idle = sum(idle["central"].values())
             total = floor(sum(direct.values()) + all_idle + Fraction(1, 2))
             parts = largest_remainder(direct | {"~": Fraction(all_idle)}, total)  # "~" is after every team

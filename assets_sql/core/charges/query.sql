@@ -1,6 +1,6 @@
 -- Cost sheets as charges over an interval. A lot's price less its residual is written off by the second over its life; or an
 -- annuity is, which also pays for the capital. The site file says which of the two counts.
--- Amounts are whole billionths of the currency, so that every later slice is exact integer arithmetic.
+-- Amounts are whole trillionths of the currency, so that every later slice is exact integer arithmetic.
 with lots as (
     select *
     from raw.purchase_lots
@@ -14,10 +14,10 @@ priced as (
     select
         lots.*,
         settings.depreciation,
-        amount_nanos(lots.price - lots.residual) as straight_line_nanos,
-        cast(round(
-            annuity_amount(lots.price, lots.residual, lots.life_months, settings.cost_of_capital) * 1000000000
-        ) as bigint) as annuity_nanos
+        amount_picos(lots.price - lots.residual) as straight_line_picos,
+        amount_picos(cast(
+            annuity_amount(lots.price, lots.residual, lots.life_months, settings.cost_of_capital) as decimal(38, 9)
+        )) as annuity_picos
     from lots
     left join site.settings as settings on true
 ),
@@ -40,11 +40,11 @@ select
     coalesce(pools.tenure, 'owned') as tenure,
     lots.currency,
     case
-        when lots.depreciation = 'annuity' then lots.annuity_nanos
-        else lots.straight_line_nanos
-    end as amount_nanos,
-    lots.straight_line_nanos,
-    lots.annuity_nanos,
+        when lots.depreciation = 'annuity' then lots.annuity_picos
+        else lots.straight_line_picos
+    end as amount_picos,
+    lots.straight_line_picos,
+    lots.annuity_picos,
     lots.in_service_at as starts_at,
     lots.in_service_at + to_months(cast(lots.life_months as integer)) as ends_at,
     cast(null as timestamp) as counts_until_at,
@@ -64,9 +64,9 @@ select
     flat.cost_component,
     coalesce(pools.tenure, 'owned') as tenure,
     flat.currency,
-    amount_nanos(flat.amount) as amount_nanos,
-    cast(null as bigint) as straight_line_nanos,
-    cast(null as bigint) as annuity_nanos,
+    amount_picos(flat.amount) as amount_picos,
+    amount_picos(null) as straight_line_picos,
+    amount_picos(null) as annuity_picos,
     flat.period_start_at as starts_at,
     flat.period_end_at as ends_at,
     flat.period_end_at as counts_until_at,

@@ -21,15 +21,15 @@ slices as (
         charges.cost_component,
         charges.tenure,
         charges.currency,
-        slice_nanos(
-            charges.amount_nanos, charges.starts_at, charges.ends_at, windows.window_start_at, windows.window_end_at
-        ) as cost_nanos,
-        slice_nanos(
-            charges.straight_line_nanos, charges.starts_at, charges.ends_at, windows.window_start_at, windows.window_end_at
-        ) as straight_line_nanos,
-        slice_nanos(
-            charges.annuity_nanos, charges.starts_at, charges.ends_at, windows.window_start_at, windows.window_end_at
-        ) as annuity_nanos
+        slice_picos(
+            charges.amount_picos, charges.starts_at, charges.ends_at, windows.window_start_at, windows.window_end_at
+        ) as cost_picos,
+        slice_picos(
+            charges.straight_line_picos, charges.starts_at, charges.ends_at, windows.window_start_at, windows.window_end_at
+        ) as straight_line_picos,
+        slice_picos(
+            charges.annuity_picos, charges.starts_at, charges.ends_at, windows.window_start_at, windows.window_end_at
+        ) as annuity_picos
     from core.charges as charges
     inner join windows
         on charges.cluster = windows.cluster
@@ -67,14 +67,14 @@ shared as (
         slices.cost_component,
         slices.tenure,
         slices.currency,
-        slices.cost_nanos,
+        slices.cost_picos,
         coalesce(
-            (abs(slices.cost_nanos) // weighted.pool_weight) * weighted.weight
-            + (abs(slices.cost_nanos) % weighted.pool_weight) * weighted.weight // weighted.pool_weight,
-            abs(slices.cost_nanos)
+            (abs(slices.cost_picos) // weighted.pool_weight) * weighted.weight
+            + (abs(slices.cost_picos) % weighted.pool_weight) * weighted.weight // weighted.pool_weight,
+            abs(slices.cost_picos)
         ) as whole_share,
         coalesce(
-            (abs(slices.cost_nanos) % weighted.pool_weight) * weighted.weight % weighted.pool_weight, 0
+            (abs(slices.cost_picos) % weighted.pool_weight) * weighted.weight % weighted.pool_weight, 0
         ) as remainder
     from slices
     left join weighted
@@ -93,16 +93,16 @@ settled as (
         cost_component,
         tenure,
         currency,
-        case when cost_nanos < 0 then -1 else 1 end * (
+        case when cost_picos < 0 then -1 else 1 end * (
             whole_share + case
                 when row_number() over (
                     partition by usage_date, charge_id order by remainder desc, accelerator_model asc
-                ) <= abs(cost_nanos) - sum(whole_share) over (partition by usage_date, charge_id) then 1
+                ) <= abs(cost_picos) - sum(whole_share) over (partition by usage_date, charge_id) then 1
                 else 0
             end
-        ) as cost_nanos,
-        cast(null as bigint) as straight_line_nanos,
-        cast(null as bigint) as annuity_nanos
+        ) as cost_picos,
+        amount_picos(null) as straight_line_picos,
+        amount_picos(null) as annuity_picos
     from shared
     union all
     select
@@ -113,9 +113,9 @@ settled as (
         cost_component,
         tenure,
         currency,
-        cost_nanos,
-        straight_line_nanos,
-        annuity_nanos
+        cost_picos,
+        straight_line_picos,
+        annuity_picos
     from slices
     where accelerator_model is not null
 )
@@ -127,9 +127,9 @@ select
     accelerator_model,
     cost_component,
     tenure,
-    nanos_amount(sum(cost_nanos)) as cost,
-    nanos_amount(sum(straight_line_nanos)) as straight_line_cost,
-    nanos_amount(sum(annuity_nanos)) as annuity_cost,
+    picos_amount(sum(cost_picos)) as cost,
+    picos_amount(sum(straight_line_picos)) as straight_line_cost,
+    picos_amount(sum(annuity_picos)) as annuity_cost,
     currency
 from settled
 group by usage_date, cluster, pool, accelerator_model, cost_component, tenure, currency

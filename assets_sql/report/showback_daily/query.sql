@@ -13,7 +13,7 @@ with costs as (
         pool,
         accelerator_model,
         currency,
-        amount_nanos(sum(cost)) as cost_nanos
+        amount_picos(sum(cost)) as cost_picos
     from mart.cost_daily
     where usage_date in (select usage_date from days)
     group by usage_date, cluster, pool, accelerator_model, currency
@@ -105,7 +105,7 @@ rated as (
         costs.pool,
         costs.accelerator_model,
         costs.currency,
-        costs.cost_nanos,
+        costs.cost_picos,
         payers.team,
         coalesce(fleet.installed_unit_seconds, 0) as installed_unit_seconds,
         coalesce(fleet.free_unit_seconds, 0) as free_unit_seconds,
@@ -159,27 +159,27 @@ summed as (
 charged as (
     select
         *,
-        portion(cost_nanos, allocated_so_far, installed_unit_seconds)
-        - portion(cost_nanos, allocated_so_far - allocated_unit_seconds, installed_unit_seconds) as direct_nanos,
-        portion(cost_nanos, all_allocated, installed_unit_seconds) as all_direct_nanos,
-        portion(cost_nanos, least(free_unit_seconds, all_unused), installed_unit_seconds) as all_kept_nanos,
-        portion(cost_nanos, all_allocated + free_unit_seconds, installed_unit_seconds)
-        - portion(cost_nanos, all_allocated, installed_unit_seconds) as free_nanos
+        portion(cost_picos, allocated_so_far, installed_unit_seconds)
+        - portion(cost_picos, allocated_so_far - allocated_unit_seconds, installed_unit_seconds) as direct_picos,
+        portion(cost_picos, all_allocated, installed_unit_seconds) as all_direct_picos,
+        portion(cost_picos, least(free_unit_seconds, all_unused), installed_unit_seconds) as all_kept_picos,
+        portion(cost_picos, all_allocated + free_unit_seconds, installed_unit_seconds)
+        - portion(cost_picos, all_allocated, installed_unit_seconds) as free_picos
     from summed
 ),
 
 shared as (
     select
         *,
-        cost_nanos - all_direct_nanos as idle_nanos,
-        portion(all_kept_nanos, unused_so_far, all_unused)
-        - portion(all_kept_nanos, unused_so_far - unused_unit_seconds, all_unused) as kept_nanos,
-        portion(cost_nanos - all_direct_nanos, allocated_so_far, all_allocated)
-        - portion(cost_nanos - all_direct_nanos, allocated_so_far - allocated_unit_seconds, all_allocated)
-            as proportional_nanos,
-        portion(free_nanos - all_kept_nanos, allocated_so_far, all_allocated)
-        - portion(free_nanos - all_kept_nanos, allocated_so_far - allocated_unit_seconds, all_allocated)
-            as remainder_nanos,
+        cost_picos - all_direct_picos as idle_picos,
+        portion(all_kept_picos, unused_so_far, all_unused)
+        - portion(all_kept_picos, unused_so_far - unused_unit_seconds, all_unused) as kept_picos,
+        portion(cost_picos - all_direct_picos, allocated_so_far, all_allocated)
+        - portion(cost_picos - all_direct_picos, allocated_so_far - allocated_unit_seconds, all_allocated)
+            as proportional_picos,
+        portion(free_picos - all_kept_picos, allocated_so_far, all_allocated)
+        - portion(free_picos - all_kept_picos, allocated_so_far - allocated_unit_seconds, all_allocated)
+            as remainder_picos,
         case when team = 'central' then 1 else 0 end as is_centre,
         case when all_allocated > 0 then 1 else 0 end as has_holders
     from charged
@@ -189,27 +189,27 @@ charges as (
     select
         *,
         'central' as idle_policy,
-        is_centre * idle_nanos as share_nanos
+        is_centre * idle_picos as share_picos
     from shared
     union all
     select
         *,
         'proportional' as idle_policy,
-        case when has_holders = 1 then proportional_nanos else is_centre * idle_nanos end as share_nanos
+        case when has_holders = 1 then proportional_picos else is_centre * idle_picos end as share_picos
     from shared
     union all
     select
         *,
         'entitlement' as idle_policy,
-        kept_nanos + is_centre * (idle_nanos - all_kept_nanos) as share_nanos
+        kept_picos + is_centre * (idle_picos - all_kept_picos) as share_picos
     from shared
     union all
     select
         *,
         'hybrid' as idle_policy,
-        kept_nanos + case when has_holders = 1 then remainder_nanos else 0 end + is_centre * (
-            idle_nanos - all_kept_nanos - case when has_holders = 1 then free_nanos - all_kept_nanos else 0 end
-        ) as share_nanos
+        kept_picos + case when has_holders = 1 then remainder_picos else 0 end + is_centre * (
+            idle_picos - all_kept_picos - case when has_holders = 1 then free_picos - all_kept_picos else 0 end
+        ) as share_picos
     from shared
 )
 
@@ -221,9 +221,9 @@ select
     team,
     idle_policy,
     currency,
-    nanos_amount(direct_nanos) as direct_cost,
-    nanos_amount(share_nanos) as idle_cost,
-    nanos_amount(direct_nanos + share_nanos) as total_cost,
+    picos_amount(direct_picos) as direct_cost,
+    picos_amount(share_picos) as idle_cost,
+    picos_amount(direct_picos + share_picos) as total_cost,
     unit_hours(allocated_unit_seconds) as allocated_hours,
     unit_hours(entitled_unit_seconds) as entitled_hours,
     allocated_unit_seconds,

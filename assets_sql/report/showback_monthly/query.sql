@@ -9,9 +9,9 @@ with months as (
         team,
         idle_policy,
         currency,
-        minor_unit_nanos(currency) as minor_nanos,
-        cast(sum(amount_nanos(direct_cost)) as bigint) as direct_nanos,
-        cast(sum(amount_nanos(idle_cost)) as bigint) as share_nanos,
+        minor_unit_picos(currency) as minor_picos,
+        amount_picos(sum(direct_cost)) as direct_picos,
+        amount_picos(sum(idle_cost)) as share_picos,
         cast(sum(allocated_unit_seconds) as bigint) as allocated_unit_seconds,
         cast(sum(entitled_unit_seconds) as bigint) as entitled_unit_seconds
     from report.showback_daily
@@ -25,9 +25,9 @@ parts as (
         cluster,
         pool,
         currency,
-        minor_nanos,
+        minor_picos,
         team,
-        direct_nanos as part_nanos
+        direct_picos as part_picos
     from months
     where idle_policy = 'central'
     union all
@@ -36,21 +36,21 @@ parts as (
         cluster,
         pool,
         currency,
-        minor_nanos,
+        minor_picos,
         null as team,
-        cast(sum(share_nanos) as bigint) as part_nanos
+        sum(share_picos) as part_picos
     from months
     where idle_policy = 'central'
-    group by usage_month, cluster, pool, currency, minor_nanos
+    group by usage_month, cluster, pool, currency, minor_picos
 ),
 
 floored_parts as (
     select
         *,
-        whole_units(part_nanos, minor_nanos) as part_units,
-        part_nanos - whole_units(part_nanos, minor_nanos) * minor_nanos as remainder,
-        whole_units(cast(sum(part_nanos) over each as bigint) + minor_nanos // 2, minor_nanos)
-        - cast(sum(whole_units(part_nanos, minor_nanos)) over each as bigint) as units_left
+        whole_units(part_picos, minor_picos) as part_units,
+        part_picos - whole_units(part_picos, minor_picos) * minor_picos as remainder,
+        whole_units(sum(part_picos) over each + minor_picos // 2, minor_picos)
+        - sum(whole_units(part_picos, minor_picos)) over each as units_left
     from parts
     window each as (partition by usage_month, cluster, pool, currency)
 ),
@@ -71,8 +71,8 @@ floored_shares as (
     select
         months.*,
         unused.units as unused_units,
-        whole_units(months.share_nanos, months.minor_nanos) as share_units,
-        months.share_nanos - whole_units(months.share_nanos, months.minor_nanos) * months.minor_nanos as remainder
+        whole_units(months.share_picos, months.minor_picos) as share_units,
+        months.share_picos - whole_units(months.share_picos, months.minor_picos) * months.minor_picos as remainder
     from months
     inner join rounded_parts as unused
         on months.usage_month = unused.usage_month
@@ -114,9 +114,9 @@ select
     shares.team,
     shares.idle_policy,
     shares.currency,
-    nanos_amount(direct.units * shares.minor_nanos) as direct_cost,
-    nanos_amount(shares.units * shares.minor_nanos) as idle_cost,
-    nanos_amount((direct.units + shares.units) * shares.minor_nanos) as total_cost,
+    picos_amount(direct.units * shares.minor_picos) as direct_cost,
+    picos_amount(shares.units * shares.minor_picos) as idle_cost,
+    picos_amount((direct.units + shares.units) * shares.minor_picos) as total_cost,
     coalesce(complete.is_complete, false) as is_complete,
     unit_hours(shares.allocated_unit_seconds) as allocated_hours,
     unit_hours(shares.entitled_unit_seconds) as entitled_hours,

@@ -6,7 +6,7 @@ with costs as (
         cluster,
         pool,
         currency,
-        amount_nanos(sum(cost)) as cost_nanos
+        amount_picos(sum(cost)) as cost_picos
     from mart.cost_daily
     group by date_trunc('month', usage_date), cluster, pool, currency
 ),
@@ -30,7 +30,7 @@ select
     coalesce(charged.pool, costs.pool) as pool,
     coalesce(charged.currency, costs.currency) as currency,
     charged.idle_policy,
-    nanos_amount(costs.cost_nanos) as cost,
+    picos_amount(costs.cost_picos) as cost,
     charged.charged_cost
 from costs
 full outer join charged
@@ -39,7 +39,7 @@ full outer join charged
     and costs.pool = charged.pool
     and costs.currency = charged.currency
 where charged.sums_up is distinct from true
-    or charged.charged_cost is distinct from nanos_amount(
-        whole_units(costs.cost_nanos + minor_unit_nanos(costs.currency) // 2, minor_unit_nanos(costs.currency))
-        * minor_unit_nanos(costs.currency)
+    or charged.charged_cost is distinct from picos_amount(
+        whole_units(costs.cost_picos + minor_unit_picos(costs.currency) // 2, minor_unit_picos(costs.currency))
+        * minor_unit_picos(costs.currency)
     )
