@@ -66,6 +66,11 @@ create or replace temp macro portion(amount, part, whole) as
         else 0
     end;
 
+-- Somebody's share of an amount, cut from running sums so that the shares of all always sum to it: `so_far` is the sum of the
+-- parts up to and including their own.
+create or replace temp macro running_share(amount, so_far, part, whole) as
+    portion(amount, so_far, whole) - portion(amount, so_far - part, whole);
+
 -- How often a unit is wholly in an amount, rounded down: of -1 in units of 10, -1 times.
 create or replace temp macro whole_units(amount, unit) as
     case when amount >= 0 then amount // unit else -((unit - 1 - amount) // unit) end;

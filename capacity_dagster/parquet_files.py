@@ -64,7 +64,10 @@ def writer_version() -> str:
 
 
 def planned_files(warehouse: Warehouse, table: Table) -> list[ParquetFile]:
-    """The files that a table's rows go into, in time: one a month, or one a day in months that are too large."""
+    """The files that a table's rows go into, in time: one a month, or one a day in months that are too large.
+
+    A table without rows is one file without rows, which has its columns.
+    """
     by = table.contract.files_by
     if by is None:
         return [ParquetFile(f"{table.name}.parquet", 0, warehouse.row_count(table.relation))]
@@ -80,7 +83,7 @@ def planned_files(warehouse: Warehouse, table: Table) -> list[ParquetFile]:
         else:
             for day, count in of_month:
                 files.append(ParquetFile(f"{day}.parquet", len(files), count, day, day))
-    return files
+    return files or [ParquetFile(f"{table.name}.parquet", 0, 0)]
 
 
 def write_files(

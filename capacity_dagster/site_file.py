@@ -34,10 +34,14 @@ SourceKind = Literal[
     "entitlements",
     "purchase_lots",
     "flat_costs",
+    "focus_charges",
 ]
 
 CLUSTER_SOURCES = frozenset({"slurm_nodes", "slurm_queue"})
 """Kinds whose files never say which cluster they describe, so that the site file must."""
+
+UNASSIGNED = "unassigned"
+"""Cluster, pool and model of what belongs to none that is known."""
 
 SNAPSHOT_SOURCES = frozenset({"slurm_queue"})
 """Kinds that say what was true at one instant: the file's collection time, where its lines do not say."""
@@ -79,6 +83,37 @@ Name = Annotated[str, Field(min_length=1, max_length=200)]
 TimeZone = Annotated[str, AfterValidator(_known_zone)]
 
 
+CHARGE_COLUMNS = {
+    "ProviderName": "provider_name",
+    "BillingAccountId": "billing_account_id",
+    "SubAccountId": "sub_account_id",
+    "RegionId": "region_id",
+    "AvailabilityZone": "availability_zone",
+    "ChargeCategory": "charge_category",
+    "ChargeDescription": "charge_description",
+    "CommitmentDiscountId": "commitment_discount_id",
+    "CapacityReservationId": "capacity_reservation_id",
+    "ResourceId": "resource_id",
+    "ResourceName": "resource_name",
+    "ResourceType": "resource_type",
+    "ServiceCategory": "service_category",
+    "ServiceName": "service_name",
+    "SkuId": "sku_id",
+    "SkuPriceId": "sku_price_id",
+}
+"""The columns of a bill that rules may look at."""
+
+
+def _charge_column(name: str) -> str:
+    if name not in CHARGE_COLUMNS and not re.fullmatch(r"Tags\..+", name):
+        raise ValueError(f"expected one of {_listed([*CHARGE_COLUMNS, 'Tags.<key>'])}")
+    return name
+
+
+ChargeColumn = Annotated[str, AfterValidator(_charge_column)]
+Pattern = Annotated[str, Field(min_length=1, max_length=400)]
+
+
 ClusterName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
 
 
@@ -98,9 +133,10 @@ class SiteSection(_Section):
 
 
 class Cluster(_Section):
-    """One scheduler's cluster."""
+    """One scheduler's cluster, or what is rented beside any."""
 
-    scheduler: Literal["slurm"] = "slurm"
+    scheduler: Literal["slurm", "none"] = "slurm"
+    """`none`: known from bills alone."""
     time_zone: TimeZone | None = None
     """The zone of times that a delivery writes without one; a source may override it."""
     domain: Annotated[str, AfterValidator(_domain)] | None = None
@@ -135,7 +171,8 @@ class Accelerator(_Section):
 class Pool(_Section):
     """A pool of accelerators that is priced as one."""
 
-    tenure: Literal["owned"] = "owned"
+    tenure: Literal["owned", "committed", "on_demand"] = "owned"
+    """Of what cost sheets say; bills say it themselves."""
     description: str = ""
 
 
@@ -145,6 +182,26 @@ class WorkloadClass(_Section):
     name: Name
     partitions: tuple[Name, ...] = ()
     qos: tuple[Name, ...] = ()
+
+
+class ChargeRule(_Section):
+    """Charges of bills that belong to a pool; the first rule that fits wins, and what none fits is `unassigned`."""
+
+    cluster: Name
+    pool: Name
+    cost_component: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] | None = None
+    """What the charge pays for; without it the charge's ServiceCategory says."""
+    accelerator_model: Name | None = None
+    """The model that it pays for; without it the instance type says, if any."""
+    charges: Annotated[dict[ChargeColumn, Pattern], Field(min_length=1)]
+    """What a charge's columns must be: `*` stands for any text; `Tags.team` is the tag `team`."""
+
+
+class InstanceType(_Section):
+    """What a rented instance holds, where its bill does not say."""
+
+    accelerator_model: Name
+    accelerators: Annotated[int, Field(ge=1)]
 
 
 class Reconciliation(_Section):
@@ -205,6 +262,8 @@ class SiteFile(_Section):
     accelerators: dict[Name, Accelerator] = {}
     pools: dict[Name, Pool] = {}
     workload_classes: tuple[WorkloadClass, ...] = ()
+    charge_rules: tuple[ChargeRule, ...] = ()
+    instance_types: dict[Name, InstanceType] = {}
     costs: Costs = Costs()
     reconciliation: Reconciliation = Reconciliation()
     resources: Resources = Resources()
@@ -220,6 +279,16 @@ class SiteFile(_Section):
                 )
             if source.cluster is None and source.kind in CLUSTER_SOURCES:
                 raise ValueError(f"{where}: its files do not name their cluster; expected a key 'cluster'")
+        for position, rule in enumerate(self.charge_rules, start=1):
+            if rule.cluster not in self.clusters:
+                raise ValueError(
+                    f"charge_rules[{position}]: cluster '{rule.cluster}' is not declared; "
+                    f"expected one of {_listed(self.clusters)}"
+                )
+        if UNASSIGNED in self.clusters:
+            raise ValueError(
+                f"clusters: '{UNASSIGNED}' is where charges go that no rule assigns; expected another name"
+            )
         for name, cluster in self.clusters.items():
             for alias, node in cluster.node_aliases.items():
                 if node in cluster.node_aliases:
@@ -340,6 +409,8 @@ def _keys_of(location: tuple[Any, ...]) -> str:
         "accelerators": Accelerator,
         "pools": Pool,
         "workload_classes": WorkloadClass,
+        "charge_rules": ChargeRule,
+        "instance_types": InstanceType,
         "costs": Costs,
         "reconciliation": Reconciliation,
         "resources": Resources,

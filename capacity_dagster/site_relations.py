@@ -1,8 +1,11 @@
 """What the site file says, as relations that queries read; and the empty relations of what is delivered."""
 
+import csv
 import json
+from importlib.resources import files
 from typing import Any
 
+from capacity_dagster.site_file import CHARGE_COLUMNS, SiteFile
 from capacity_dagster.tables.catalogue import LANDING_TABLES, SITE_TABLES
 from capacity_dagster.warehouse import Change, Warehouse, naive
 
@@ -66,6 +69,22 @@ def _rows(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
             for model, accelerator in sorted(content.accelerators.items())
         ],
         "site.pools": [(name, pool.tenure) for name, pool in sorted(content.pools.items())],
+        "site.charge_rules": [
+            (
+                position,
+                rule.cluster,
+                rule.pool,
+                rule.cost_component,
+                rule.accelerator_model,
+                "tags" if column.startswith("Tags.") else CHARGE_COLUMNS[column],
+                column.removeprefix("Tags.") if column.startswith("Tags.") else None,
+                pattern,
+                len(rule.charges),
+            )
+            for position, rule in enumerate(content.charge_rules)
+            for column, pattern in sorted(rule.charges.items())
+        ],
+        "site.instance_types": sorted(_instance_types(content)),
         "site.workload_rules": [
             (position, rule.name, partition, qos)
             for position, rule in enumerate(content.workload_classes)
@@ -73,3 +92,13 @@ def _rows(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
             for qos in rule.qos or (None,)
         ],
     }
+
+
+def _instance_types(content: SiteFile) -> list[tuple[str, str, int]]:
+    """The instance types that are shipped, and those of the site file, which win."""
+    with (files("capacity_dagster") / "instance_types.csv").open(encoding="utf-8") as lines:
+        shipped = csv.DictReader(line for line in lines if not line.startswith("#"))
+        known = {row["instance_type"].lower(): (row["accelerator_model"], int(row["accelerators"])) for row in shipped}
+    for name, each in content.instance_types.items():
+        known[name.lower()] = (each.accelerator_model, each.accelerators)
+    return [(name, *what) for name, what in known.items()]

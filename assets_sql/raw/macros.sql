@@ -73,3 +73,32 @@ create or replace temp macro earliest_instant(value, read_at, zone) as
         when is_repeated(value, read_at - interval 1 hour, zone) then read_at - interval 1 hour
         else read_at
     end;
+
+-- A bill's text: bills name things `None` or `Unknown`, and spell what they do not say as nothing or as NULL.
+create or replace temp macro billed_text(value) as
+    case when strlen(value) <> 4 or lower(value) <> 'null' then nullif(trim(value), '') end;
+
+-- A bill's number, with up to twelve decimals; an exponent is permitted, underscores between digits are not.
+create or replace temp macro billed_number(value) as
+    case when not contains(value, '_') then try_cast(trim(value) as decimal(38, 12)) end;
+
+-- A bill's instant in whole seconds; without a zone it is UTC. Words such as `infinity` are none.
+create or replace temp macro billed_instant(value) as
+    case
+        when left(trim(value), 1) between '0' and '9'
+            then date_trunc('second', timezone('UTC', try_cast(trim(value) as timestamptz)))
+    end;
+
+-- Whether a time that can be read is written as FOCUS has it: 2026-01-31T23:00:00Z.
+create or replace temp macro is_focus_time(value) as
+    strlen(value) >= 20 and substr(value, 11, 1) = 'T' and substr(value, 17, 1) = ':' and right(value, 1) = 'Z';
+
+-- Whether a unit has one of the forms of FOCUS: Hours, GB-Hours, GB/Hour, 1000 Requests.
+create or replace temp macro is_focus_unit(value) as
+    regexp_full_match(value, '([1-9][0-9]* )?[A-Za-z][A-Za-z0-9_ ]*([-/][A-Za-z0-9_ ]+)?');
+
+-- Whether a price times a quantity is another amount than the one that is told: by more than a millionth, and by more than
+-- a hundredth of a percent, as bills round both.
+create or replace temp macro is_other_amount(price, quantity, amount) as
+    abs(cast(price as double) * cast(quantity as double) - cast(amount as double))
+    > 0.000001 + 0.0001 * abs(cast(amount as double));

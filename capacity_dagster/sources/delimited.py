@@ -4,10 +4,11 @@ What belongs here: turning physical lines into the relation `delivered`, one row
 """
 
 import csv
-import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import TextIO
 
 import duckdb
 import pyarrow as pa
@@ -16,7 +17,10 @@ from capacity_dagster.errors import SourceError
 from capacity_dagster.site_file import Source
 from capacity_dagster.sources.bytes import SEPARATOR, Probe
 from capacity_dagster.tables.catalogue import Table, assets_folder
-from capacity_dagster.tables.quoting import literal
+from capacity_dagster.tables.quoting import identifier, literal
+
+BATCH = 20_000
+"""How many records that Python reads are handed over at once."""
 
 UNKNOWN_BEGINNINGS = """
     select split_part(text, $1, 1) as first_field, count(*) as short_lines
@@ -82,19 +86,38 @@ def create_delivered(
     _project(connection, positions, len(names), free_text, delimiter, 0 if source.columns else 1)
 
 
-def create_delivered_csv(connection: duckdb.DuckDBPyConnection, table: Table, source: Source, text: str) -> None:
+def create_delivered_csv(
+    connection: duckdb.DuckDBPyConnection, table: Table, source: Source, lines: TextIO, has_comments: bool = True
+) -> None:
     """Creates `delivered` from comma-separated values with quoting, as people and spreadsheets write them.
+
+    Args:
+        has_comments: lines that begin with `#` are none.
 
     Raises:
         SourceError: as `create_delivered`.
     """
-    rows = _csv_rows(text, source.delimiter or ",")
-    if not rows:
-        raise SourceError(f"has no header; expected the columns {_expected(table)}")
-    names = list(source.columns) if source.columns else [name.strip() for name in rows[0][1]]
-    positions = resolve_columns(table, names, "the site file's 'columns'" if source.columns else f"line {rows[0][0]}")
-    records = rows if source.columns else rows[1:]
-    problems = [None if len(row) == len(names) else "wrong_column_count" for _, row in records]
+    rows = _csv_rows(lines, source.delimiter or ",", has_comments)
+    if source.columns:
+        names, where = list(source.columns), "the site file's 'columns'"
+    else:
+        header = next(rows, None)
+        if header is None:
+            raise SourceError(f"has no header; expected the columns {_expected(table)}")
+        names, where = [name.strip() for name in header[1]], f"line {header[0]}"
+    positions = resolve_columns(table, names, where)
+    batch = list(islice(rows, BATCH))
+    create_delivered_rows(connection, _delivered_rows(batch, positions, len(names)))
+    while batch := list(islice(rows, BATCH)):
+        connection.register("given_rows", _delivered_rows(batch, positions, len(names)))
+        connection.execute("insert into delivered_rows select * from given_rows")
+        connection.unregister("given_rows")
+
+
+def _delivered_rows(
+    records: Sequence[tuple[int, list[str]]], positions: dict[str, int | None], column_count: int
+) -> pa.Table:
+    problems = [None if len(row) == column_count else "wrong_column_count" for _, row in records]
     arrays: dict[str, pa.Array] = {
         "source_line": pa.array([line for line, _ in records], pa.int64()),
         "record_text": pa.array([",".join(row) for _, row in records], pa.string()),
@@ -106,7 +129,54 @@ def create_delivered_csv(connection: duckdb.DuckDBPyConnection, table: Table, so
             for (_, row), problem in zip(records, problems, strict=True)
         ]
         arrays[column] = pa.array(cells, pa.string())
-    create_delivered_rows(connection, pa.table(arrays))
+    return pa.table(arrays)
+
+
+def create_delivered_well_formed_csv(
+    connection: duckdb.DuckDBPyConnection, table: Table, source: Source, file: Path, found: Probe
+) -> None:
+    """Creates `delivered` from comma-separated values with quoting as DuckDB reads them, fast, in any size.
+
+    Reading it raises InvalidInputException where a record is malformed. Its lines are right if no record has more than
+    one, which is so if there are as many records as lines.
+    """
+    names = csv_header(source, found)
+    positions = resolve_columns(table, names, "the site file's 'columns'" if source.columns else "line 1")
+    header_lines = 0 if source.columns else 1
+    fields = [f"field_{number}" for number in range(1, len(names) + 1)]
+    types = ", ".join(f"'{field}': 'VARCHAR'" for field in fields)
+    columns = ", ".join(
+        f"{fields[position - 1] if position else 'null::varchar'} as {identifier(column)}"
+        for column, position in positions.items()
+    )
+    connection.execute(
+        f"""
+        create temp view delivered as
+        select
+            row_number() over () + {header_lines} as source_line,
+            concat_ws({literal(source.delimiter or ",")}, {", ".join(f"coalesce({field}, '')" for field in fields)})
+                as record_text,
+            null::varchar as problem,
+            {columns}
+        from read_csv(
+            {literal(file)}, compression = '{found.compression}', auto_detect = false, header = false,
+            skip = {header_lines}, delim = {literal(source.delimiter or ",")}, quote = '"', escape = '"', nullstr = '',
+            allow_quoted_nulls = false, strict_mode = true, columns = {{{types}}}
+        )
+        """
+    )
+
+
+def csv_header(source: Source, found: Probe) -> list[str]:
+    """The names of the columns of comma-separated values.
+
+    Raises:
+        SourceError: there is none that can be read.
+    """
+    if source.columns:
+        return list(source.columns)
+    header = next(_csv_rows(iter(found.head.splitlines(keepends=True)), source.delimiter or ",", False), (1, []))
+    return [name.strip() for name in header[1]]
 
 
 def create_delivered_rows(connection: duckdb.DuckDBPyConnection, rows: pa.Table) -> None:
@@ -117,21 +187,19 @@ def create_delivered_rows(connection: duckdb.DuckDBPyConnection, rows: pa.Table)
     connection.execute("create temp view delivered as select * from delivered_rows")
 
 
-def _csv_rows(text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+def _csv_rows(lines: Iterator[str], delimiter: str, has_comments: bool) -> Iterator[tuple[int, list[str]]]:
     """Each row with the line on which it begins; without blank lines and comments."""
     if len(delimiter) != 1:
         raise SourceError(f"has the delimiter {delimiter!r} in the site file; expected one character")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    rows: list[tuple[int, list[str]]] = []
+    reader = csv.reader(lines, delimiter=delimiter)
     begins_at = 1
     try:
         for row in reader:
-            if row and not row[0].lstrip().startswith("#"):
-                rows.append((begins_at, row))
+            if row and not (has_comments and row[0].lstrip().startswith("#")):
+                yield begins_at, row
             begins_at = reader.line_num + 1
     except csv.Error as error:
         raise SourceError(f"line {begins_at} cannot be read ({error}); expected comma-separated values") from error
-    return rows
 
 
 def resolve_columns(table: Table, names: Sequence[str], where: str, may_repeat: bool = False) -> dict[str, int | None]:
@@ -163,6 +231,12 @@ def resolve_columns(table: Table, names: Sequence[str], where: str, may_repeat: 
             f"found: {shown[:300]}{'…' if len(shown) > 300 else ''}; expected at least {_expected(table)}"
         )
     return positions
+
+
+def unused_columns(table: Table, names: Sequence[str]) -> list[str]:
+    """The columns of a file that the table does not know, but for those that are marked as a provider's own by `x_`."""
+    known = _known(table)
+    return [name for name in names if name.strip().lower() not in known and not name.strip().lower().startswith("x_")]
 
 
 def _known(table: Table) -> set[str]:

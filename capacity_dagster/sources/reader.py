@@ -4,6 +4,7 @@ What belongs here: choosing how a file is read, running its SQL, writing the Par
 """
 
 import hashlib
+import io
 import json
 import os
 import re
@@ -21,20 +22,26 @@ from capacity_dagster.sources.answers import ANSWERS, create_records
 from capacity_dagster.sources.delimited import (
     create_delivered,
     create_delivered_csv,
+    create_delivered_well_formed_csv,
     create_lines,
+    csv_header,
     drop_relations,
     resolve_columns,
+    unused_columns,
 )
 from capacity_dagster.sources.key_value import create_delivered_key_value, is_key_value
 from capacity_dagster.sources.landing import AS_OF_FILE, Delivery
 from capacity_dagster.tables.catalogue import LOAD_COLUMNS, Table, assets_folder
 from capacity_dagster.tables.quoting import identifier, literal
 
-READER_VERSION = 3
+READER_VERSION = 4
 """Changes when reading in Python changes meaning, so that every file is read again."""
 
 SPREADSHEETS = frozenset({"inventory", "org_mapping", "entitlements", "purchase_lots", "flat_costs"})
 """Kinds that people keep as CSV with quoting, or as Parquet."""
+
+BILLS = frozenset({"focus_charges"})
+"""Kinds that billing systems write as CSV with quoting or as Parquet, large, and in UTC."""
 
 REPORTS = {
     "slurm_account_usage": "sreport -P -t seconds cluster AccountUtilizationByUser",
@@ -107,6 +114,8 @@ class Reader:
     def _zone(self, delivery: Delivery) -> str | None:
         """The zone of times without one: the source's, else its cluster's, else the one that all clusters share."""
         source, clusters = delivery.source, self.site.content.clusters
+        if delivery.kind in BILLS:
+            return "UTC"
         if source.time_zone or source.cluster:
             return source.time_zone or clusters[source.cluster or ""].time_zone
         zones = {cluster.time_zone for cluster in clusters.values()}
@@ -151,6 +160,8 @@ class Reader:
             "collected_at": delivery.collected_at and delivery.collected_at.replace(tzinfo=None),
             "window_start": None,
             "window_end": None,
+            "absent_columns": [],
+            "unknown_columns": [],
         }
         if self._has_macros is not connection:
             connection.execute((assets_folder() / "raw" / "macros.sql").read_text(encoding="utf-8"))
@@ -163,12 +174,7 @@ class Reader:
             if name not in LOAD_COLUMNS
         )
         with tempfile.TemporaryDirectory(prefix="read-", dir=_made(self.site.work / "tmp")) as scratch:
-            self._deliver(connection, delivery, found, Path(scratch), parameters)
-            sql = self.table.sql
-            used = {name: value for name, value in parameters.items() if re.search(rf"\${name}\b", sql)}
-            _copy(
-                connection,
-                f"""
+            typed = f"""
                 select
                     {columns},
                     {"" if "cluster" in self.table.columns else "cluster,"}
@@ -176,11 +182,52 @@ class Reader:
                     case when reject_reason is not null then left(record_text, {SHOWN_TEXT}) end as record_text,
                     case when reject_reason is not null then record_at end as record_at,
                     case when reject_reason is not null then record_accelerator_seconds end as accelerator_seconds
-                from ({sql})
-                """,
-                used,
-                records,
-            )
+                from ({self.table.sql})
+                """
+            if self.table.name in BILLS and found.form != "json":
+                self._resolve_bill(connection, delivery, found, parameters)
+            if self.table.name in BILLS and found.form == "text":
+                file, found = _clean(delivery.file, found, Path(scratch))
+                create_delivered_well_formed_csv(connection, self.table, delivery.source, file, found)
+                try:
+                    if self._copy(connection, typed, parameters, records) == found.lines - (
+                        not delivery.source.columns
+                    ):
+                        return
+                except duckdb.InvalidInputException:
+                    pass  # it is not well-formed: its records are taken one by one
+                drop_relations(connection)
+            self._deliver(connection, delivery, found, Path(scratch), parameters)
+            self._copy(connection, typed, parameters, records)
+
+    def _resolve_bill(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        delivery: Delivery,
+        found: file_bytes.Probe,
+        parameters: dict[str, Any],
+    ) -> None:
+        """Tells the query which of FOCUS's columns a bill has not, and which it has that are none."""
+        if found.form == "parquet":
+            names = list(_parquet_columns(connection, delivery.file))
+        else:
+            names = csv_header(delivery.source, found)
+        positions = resolve_columns(self.table, names, "its header")
+        delivered = self.table.contract.delivered
+        parameters["absent_columns"] = [name for name, each in delivered.items() if positions[each.column] is None]
+        parameters["unknown_columns"] = unused_columns(self.table, names)
+
+    def _copy(self, connection: duckdb.DuckDBPyConnection, typed: str, parameters: dict[str, Any], target: Path) -> int:
+        """Writes Parquet under a temporary name first, so that a killed run leaves no half file; returns its rows."""
+        used = {name: value for name, value in parameters.items() if re.search(rf"\${name}\b", typed)}
+        temporary = _made(target.parent) / f"{target.name}.{os.getpid()}.tmp"
+        rows = connection.execute(
+            f"copy ({typed}) to {literal(temporary)} "
+            f"(format parquet, parquet_version v2, compression zstd, row_group_size {ROW_GROUP})",
+            used,
+        ).fetchall()
+        temporary.replace(target)
+        return int(rows[0][0])
 
     def _deliver(
         self,
@@ -198,15 +245,13 @@ class Reader:
         if found.form == "json":
             self._deliver_json(connection, file)
             return
-        if self.table.name in SPREADSHEETS:
+        if self.table.name in SPREADSHEETS or self.table.name in BILLS:
             with file_bytes.opened(file) as stream:
-                text = stream.read().decode("utf-8-sig", errors="backslashreplace")
-            create_delivered_csv(connection, self.table, delivery.source, text)
+                lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="backslashreplace", newline="")
+                has_comments = self.table.name in SPREADSHEETS
+                create_delivered_csv(connection, self.table, delivery.source, lines, has_comments)
             return
-        if found.needs_cleaning:
-            file = scratch / "clean.txt"
-            file_bytes.write_clean(delivery.file, file)
-            found = file_bytes.probe(file)
+        file, found = _clean(file, found, scratch)
         if not delivery.source.columns and is_key_value(found.head, KEY_VALUE_KEYS.get(self.table.name, frozenset())):
             with file_bytes.opened(file) as stream:
                 text = stream.read().decode("utf-8")
@@ -234,10 +279,11 @@ class Reader:
 
     def _deliver_parquet(self, connection: duckdb.DuckDBPyConnection, file: Path) -> None:
         source = f"read_parquet({literal(file)}, file_row_number = true)"
-        names = [row[0] for row in connection.execute(f"describe select * from {source}").fetchall()]
+        types = _parquet_columns(connection, file)
+        names = list(types)
         positions = resolve_columns(self.table, names, "its schema")
         columns = ", ".join(
-            f"cast({identifier(names[position - 1])} as varchar) as {identifier(column)}"
+            f"{_as_text(names[position - 1], types[names[position - 1]])} as {identifier(column)}"
             if position
             else f"null::varchar as {identifier(column)}"
             for column, position in positions.items()
@@ -302,15 +348,26 @@ def _without_title(
     return body, file_bytes.probe(body)
 
 
-def _copy(connection: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, Any], target: Path) -> None:
-    """Writes Parquet under a temporary name first, so that a killed run leaves no half file."""
-    temporary = _made(target.parent) / f"{target.name}.{os.getpid()}.tmp"
-    connection.execute(
-        f"copy ({sql}) to {literal(temporary)} "
-        f"(format parquet, parquet_version v2, compression zstd, row_group_size {ROW_GROUP})",
-        parameters,
-    )
-    temporary.replace(target)
+def _clean(file: Path, found: file_bytes.Probe, scratch: Path) -> tuple[Path, file_bytes.Probe]:
+    """The file itself, or a copy of it that can be read line by line."""
+    if not found.needs_cleaning:
+        return file, found
+    clean = scratch / "clean.txt"
+    file_bytes.write_clean(file, clean)
+    return clean, file_bytes.probe(clean)
+
+
+def _parquet_columns(connection: duckdb.DuckDBPyConnection, file: Path) -> dict[str, str]:
+    """The columns of a Parquet file with their types, in order."""
+    rows = connection.execute(f"describe select * from read_parquet({literal(file)})").fetchall()
+    return {row[0]: row[1] for row in rows}
+
+
+def _as_text(name: str, kind: str) -> str:
+    """A Parquet column as the text that a delivery in text would have; what holds more than one value is JSON."""
+    if kind.startswith(("MAP", "STRUCT")) or kind.endswith("[]"):
+        return f"to_json({identifier(name)})::varchar"
+    return f"cast({identifier(name)} as varchar)"
 
 
 def _shared_sql_hash() -> str:

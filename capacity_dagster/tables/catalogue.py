@@ -47,6 +47,9 @@ SITE_TABLES = {
     "site.accelerators": "alias varchar, accelerator_model varchar",
     "site.accelerator_models": "accelerator_model varchar, memory_gb bigint, compute_slices bigint",
     "site.pools": "pool varchar, tenure varchar",
+    "site.charge_rules": "rule_no bigint, cluster varchar, pool varchar, cost_component varchar, "
+    "accelerator_model varchar, column_name varchar, tag varchar, pattern varchar, conditions bigint",
+    "site.instance_types": "instance_type varchar, accelerator_model varchar, accelerators bigint",
     "site.workload_rules": "position bigint, workload_class varchar, partition_name varchar, qos varchar",
 }
 """What the site file says, as relations that queries read."""

@@ -72,11 +72,13 @@ def example_site(tmp_path_factory: pytest.TempPathFactory, build) -> Site:
         for check in outcome.checks
         if not check.has_passed
     }
-    # What the page is about: a rejected record, an attempt that outlived its end, capacity that nobody has paid for.
+    # What the page is about: a rejected record, an attempt that outlived its end, capacity that nobody has paid for,
+    # a charge that belongs to no pool.
     assert failed == {
         ("raw.slurm_jobs", "nothing_is_rejected", False),
         ("core.runaway_attempts", "the_books_hold_nothing_open", False),
         ("report.cost_per_accelerator_hour_daily", "installed_accelerators_are_priced", False),
+        ("report.bill_bridge_monthly", "charges_have_a_pool", False),
     }
     return site
 

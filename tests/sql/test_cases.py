@@ -58,7 +58,7 @@ DEFAULTS = {
 }
 """Where a column may not be null and a case does not care: by name; else 0, false or the empty string, by type."""
 
-TYPE_DEFAULTS = {"VARCHAR": "''", "BOOLEAN": "false"} | dict.fromkeys(
+TYPE_DEFAULTS = {"VARCHAR": "''", "BOOLEAN": "false", "TIMESTAMP": "timestamp '2026-01-01'"} | dict.fromkeys(
     ("BIGINT", "HUGEINT", "INTEGER", "DECIMAL", "DOUBLE"), "0"
 )
 

@@ -1,5 +1,46 @@
 -- Until when each cluster's records speak: what was asked for, else what a delivery declares, else the newest record.
-with newest_records as (
+-- Bills are the records of what no scheduler manages, and of what no rule assigns to a cluster.
+with sites as (
+    select
+        max(reporting_time_zone) as reporting_time_zone,
+        min(first_at) as first_at,
+        max(as_of_at) as as_of_at
+    from site.clusters
+),
+
+billed as (
+    select
+        min(starts_at) as oldest_at,
+        max(case when charge_category = 'Usage' then ends_at end) as newest_at
+    from core.billed_charges
+),
+
+collected as (
+    select max(collected_at) as collected_at
+    from core.bills
+    where is_current
+),
+
+clusters as (
+    select
+        cluster,
+        scheduler,
+        reporting_time_zone,
+        first_at,
+        as_of_at
+    from site.clusters
+    union all
+    select
+        'unassigned',
+        'none',
+        sites.reporting_time_zone,
+        sites.first_at,
+        sites.as_of_at
+    from sites
+    where exists (select 1 from core.billed_charges where cluster = 'unassigned')
+),
+
+newest_records as (
     select
         cluster,
         greatest(max(submitted_at), max(started_at), max(ended_at)) as newest_at,
@@ -15,6 +56,16 @@ with newest_records as (
         max(collected_at)
     from raw.slurm_node_events
     group by cluster
+    union all
+    select
+        clusters.cluster,
+        billed.newest_at,
+        billed.oldest_at,
+        collected.collected_at
+    from clusters
+    cross join billed
+    cross join collected
+    where clusters.scheduler = 'none'
 ),
 
 records as (
@@ -42,7 +93,7 @@ declared as (
     select
         clusters.cluster,
         greatest(named.collected_at, records.collected_at) as collected_at
-    from site.clusters as clusters
+    from clusters
     left join named on clusters.cluster = named.cluster
     left join records on clusters.cluster = records.cluster
 )
@@ -59,6 +110,6 @@ select
         when records.newest_record_at is not null then 'newest record'
     end as as_of_source,
     records.first_record_at
-from site.clusters as clusters
+from clusters
 left join declared on clusters.cluster = declared.cluster
 left join records on clusters.cluster = records.cluster

@@ -1,6 +1,8 @@
 -- Each charge's slice of each day: what has accrued by the end of the day less what had by its beginning, so that slices
--- always sum to the charge. What belongs to a pool as a whole is split over its models by installed time, by largest
--- remainder; where nothing is installed it stays with the model `unassigned`.
+-- always sum to the charge. Of bills, the cost is what usage, adjustments and purchases effectively cost, without the
+-- purchases of commitments, which usage pays back; taxes and credits stand beside it. What belongs to a pool as a whole is
+-- split over its models by installed time (of pools that only bills know, by rented time); where nothing is installed it
+-- stays with the model `unassigned`.
 with windows as (
     select
         cluster_days.usage_date,
@@ -11,19 +13,45 @@ with windows as (
     inner join days on cluster_days.usage_date = days.usage_date
 ),
 
+-- An empty model is the pool as a whole.
+bills as (
+    select
+        starts_at,
+        ends_at,
+        cluster,
+        pool,
+        accelerator_model,
+        cost_component,
+        tenure,
+        currency,
+        amount_picos(sum(case
+            when charge_category in ('Usage', 'Adjustment') then effective_cost
+            when charge_category = 'Purchase' and commitment_discount_id = '' then effective_cost
+            else 0
+        end)) as cost_picos,
+        amount_picos(sum(case when charge_category = 'Usage' and is_unused then effective_cost else 0 end))
+            as unused_picos,
+        amount_picos(sum(case when charge_category = 'Tax' then effective_cost else 0 end)) as tax_picos,
+        amount_picos(sum(case when charge_category = 'Credit' then effective_cost else 0 end)) as credit_picos
+    from core.billed_charges
+    group by starts_at, ends_at, cluster, pool, accelerator_model, cost_component, tenure, currency
+),
+
 slices as (
     select
         windows.usage_date,
-        charges.charge_id,
         charges.cluster,
         charges.pool,
-        charges.accelerator_model,
+        coalesce(charges.accelerator_model, '') as accelerator_model,
         charges.cost_component,
         charges.tenure,
         charges.currency,
         slice_picos(
             charges.amount_picos, charges.starts_at, charges.ends_at, windows.window_start_at, windows.window_end_at
         ) as cost_picos,
+        amount_picos(0) as unused_picos,
+        amount_picos(0) as tax_picos,
+        amount_picos(0) as credit_picos,
         slice_picos(
             charges.straight_line_picos, charges.starts_at, charges.ends_at, windows.window_start_at, windows.window_end_at
         ) as straight_line_picos,
@@ -35,9 +63,57 @@ slices as (
         on charges.cluster = windows.cluster
         and charges.starts_at < windows.window_end_at
         and charges.ends_at > windows.window_start_at
+    union all
+    select
+        windows.usage_date,
+        bills.cluster,
+        bills.pool,
+        bills.accelerator_model,
+        bills.cost_component,
+        bills.tenure,
+        bills.currency,
+        slice_picos(
+            bills.cost_picos, bills.starts_at, bills.ends_at, windows.window_start_at, windows.window_end_at
+        ),
+        slice_picos(
+            bills.unused_picos, bills.starts_at, bills.ends_at, windows.window_start_at, windows.window_end_at
+        ),
+        slice_picos(
+            bills.tax_picos, bills.starts_at, bills.ends_at, windows.window_start_at, windows.window_end_at
+        ),
+        slice_picos(
+            bills.credit_picos, bills.starts_at, bills.ends_at, windows.window_start_at, windows.window_end_at
+        ),
+        amount_picos(null),
+        amount_picos(null)
+    from bills
+    inner join windows
+        on bills.cluster = windows.cluster
+        and bills.starts_at < windows.window_end_at
+        and bills.ends_at > windows.window_start_at
+    where bills.cost_picos <> 0 or bills.unused_picos <> 0 or bills.tax_picos <> 0 or bills.credit_picos <> 0
 ),
 
-installed as (
+summed as (
+    select
+        usage_date,
+        cluster,
+        pool,
+        accelerator_model,
+        cost_component,
+        tenure,
+        currency,
+        sum(cost_picos) as cost_picos,
+        sum(unused_picos) as unused_picos,
+        sum(tax_picos) as tax_picos,
+        sum(credit_picos) as credit_picos,
+        sum(straight_line_picos) as straight_line_picos,
+        sum(annuity_picos) as annuity_picos
+    from slices
+    group by usage_date, cluster, pool, accelerator_model, cost_component, tenure, currency
+),
+
+inventoried as (
     select
         usage_date,
         cluster,
@@ -49,39 +125,33 @@ installed as (
     group by usage_date, cluster, pool, accelerator_model
 ),
 
+installed as (
+    select * from inventoried
+    union all
+    select
+        rented.usage_date,
+        rented.cluster,
+        rented.pool,
+        rented.accelerator_model,
+        cast(sum(rented.billed_unit_seconds) as bigint) // 84000 as weight
+    from mart.rented_hours_daily as rented
+    left join (select distinct usage_date, cluster, pool from inventoried) as inventoried
+        on rented.usage_date = inventoried.usage_date
+        and rented.cluster = inventoried.cluster
+        and rented.pool = inventoried.pool
+    where rented.usage_date in (select usage_date from days) and inventoried.pool is null
+    group by rented.usage_date, rented.cluster, rented.pool, rented.accelerator_model
+),
+
 weighted as (
     select
         *,
-        cast(sum(weight) over (partition by usage_date, cluster, pool) as bigint) as pool_weight
+        cast(sum(weight) over (partition by usage_date, cluster, pool) as bigint) as pool_weight,
+        cast(sum(weight) over (
+            partition by usage_date, cluster, pool order by accelerator_model desc rows unbounded preceding
+        ) as bigint) as weight_so_far
     from installed
     where weight > 0
-),
-
-shared as (
-    select
-        slices.usage_date,
-        slices.charge_id,
-        slices.cluster,
-        slices.pool,
-        coalesce(weighted.accelerator_model, 'unassigned') as accelerator_model,
-        slices.cost_component,
-        slices.tenure,
-        slices.currency,
-        slices.cost_picos,
-        coalesce(
-            (abs(slices.cost_picos) // weighted.pool_weight) * weighted.weight
-            + (abs(slices.cost_picos) % weighted.pool_weight) * weighted.weight // weighted.pool_weight,
-            abs(slices.cost_picos)
-        ) as whole_share,
-        coalesce(
-            (abs(slices.cost_picos) % weighted.pool_weight) * weighted.weight % weighted.pool_weight, 0
-        ) as remainder
-    from slices
-    left join weighted
-        on slices.usage_date = weighted.usage_date
-        and slices.cluster = weighted.cluster
-        and slices.pool = weighted.pool
-    where slices.accelerator_model is null
 ),
 
 settled as (
@@ -93,31 +163,47 @@ settled as (
         cost_component,
         tenure,
         currency,
-        case when cost_picos < 0 then -1 else 1 end * (
-            whole_share + case
-                when row_number() over (
-                    partition by usage_date, charge_id order by remainder desc, accelerator_model asc
-                ) <= abs(cost_picos) - sum(whole_share) over (partition by usage_date, charge_id) then 1
-                else 0
-            end
-        ) as cost_picos,
-        amount_picos(null) as straight_line_picos,
-        amount_picos(null) as annuity_picos
-    from shared
-    union all
-    select
-        usage_date,
-        cluster,
-        pool,
-        accelerator_model,
-        cost_component,
-        tenure,
-        currency,
         cost_picos,
+        unused_picos,
+        tax_picos,
+        credit_picos,
         straight_line_picos,
         annuity_picos
-    from slices
-    where accelerator_model is not null
+    from summed
+    where accelerator_model <> ''
+    union all
+    select
+        summed.usage_date,
+        summed.cluster,
+        summed.pool,
+        coalesce(weighted.accelerator_model, 'unassigned'),
+        summed.cost_component,
+        summed.tenure,
+        summed.currency,
+        case
+            when weighted.weight is null then summed.cost_picos
+            else running_share(summed.cost_picos, weighted.weight_so_far, weighted.weight, weighted.pool_weight)
+        end,
+        case
+            when weighted.weight is null then summed.unused_picos
+            else running_share(summed.unused_picos, weighted.weight_so_far, weighted.weight, weighted.pool_weight)
+        end,
+        case
+            when weighted.weight is null then summed.tax_picos
+            else running_share(summed.tax_picos, weighted.weight_so_far, weighted.weight, weighted.pool_weight)
+        end,
+        case
+            when weighted.weight is null then summed.credit_picos
+            else running_share(summed.credit_picos, weighted.weight_so_far, weighted.weight, weighted.pool_weight)
+        end,
+        amount_picos(null),
+        amount_picos(null)
+    from summed
+    left join weighted
+        on summed.usage_date = weighted.usage_date
+        and summed.cluster = weighted.cluster
+        and summed.pool = weighted.pool
+    where summed.accelerator_model = ''
 )
 
 select
@@ -128,6 +214,9 @@ select
     cost_component,
     tenure,
     picos_amount(sum(cost_picos)) as cost,
+    picos_amount(sum(unused_picos)) as unused_commitment_cost,
+    picos_amount(sum(tax_picos)) as tax_cost,
+    picos_amount(sum(credit_picos)) as credit_cost,
     picos_amount(sum(straight_line_picos)) as straight_line_cost,
     picos_amount(sum(annuity_picos)) as annuity_cost,
     currency

@@ -1,5 +1,7 @@
--- A day has a cost only where all of it is known: every accelerator that is installed was bought in a lot, and every
--- component that the pool is ever billed for is billed for the whole time in which something was installed.
+-- A day has a cost only where all of it is known: every accelerator that is installed was bought in a lot or rented, every
+-- component that the pool is ever billed for is billed for the whole time in which something was installed, and the bills
+-- of each account that ever charges the pool reach to the end of the day. Of pools that only bills know, what was rented is
+-- what is installed; what of it was available and allocated nobody knows.
 with windows as (
     select
         cluster_days.usage_date,
@@ -22,8 +24,15 @@ costs as (
         sum(case when cost_component = 'power' then cost else 0 end) as power_cost,
         sum(case when cost_component = 'colo' then cost else 0 end) as colo_cost,
         sum(case when cost_component = 'support' then cost else 0 end) as support_cost,
-        sum(case when cost_component not in ('depreciation', 'power', 'colo', 'support') then cost else 0 end)
-            as other_cost,
+        sum(case when cost_component = 'compute' then cost else 0 end) as compute_cost,
+        sum(case when cost_component = 'storage' then cost else 0 end) as storage_cost,
+        sum(case
+            when cost_component in ('depreciation', 'power', 'colo', 'support', 'compute', 'storage') then 0
+            else cost
+        end) as other_cost,
+        sum(unused_commitment_cost) as unused_commitment_cost,
+        sum(tax_cost) as tax_cost,
+        sum(credit_cost) as credit_cost,
         sum(coalesce(straight_line_cost, 0)) as straight_line_cost,
         sum(annuity_cost) as annuity_cost
     from mart.cost_daily
@@ -66,6 +75,83 @@ priced as (
     group by windows.usage_date, charges.cluster, charges.pool, charges.accelerator_model
 ),
 
+rented as (
+    select
+        usage_date,
+        cluster,
+        pool,
+        accelerator_model,
+        cast(sum(billed_unit_seconds) as bigint) as rented_unit_seconds
+    from mart.rented_hours_daily
+    where usage_date in (select usage_date from days)
+    group by usage_date, cluster, pool, accelerator_model
+),
+
+-- A bill tells of its whole period, if a later one has come, else up to its newest usage.
+told as (
+    select
+        provider_name,
+        billing_account_id,
+        billing_period_start_at as told_from_at,
+        case
+            when billing_period_start_at < max(billing_period_start_at) over (
+                partition by provider_name, billing_account_id
+            ) then max(billing_period_end_at)
+            else coalesce(max(covered_until_at), billing_period_start_at)
+        end as told_until_at
+    from core.bills
+    where is_current
+    group by provider_name, billing_account_id, billing_period_start_at
+),
+
+accounts as (
+    select
+        provider_name,
+        billing_account_id,
+        min(told_from_at) as first_at
+    from told
+    group by provider_name, billing_account_id
+),
+
+payers as (
+    select distinct
+        cluster,
+        pool,
+        provider_name,
+        billing_account_id
+    from core.billed_charges
+),
+
+untold as (
+    select
+        windows.usage_date,
+        payers.cluster,
+        payers.pool,
+        payers.provider_name
+    from payers
+    inner join accounts
+        on payers.provider_name = accounts.provider_name and payers.billing_account_id = accounts.billing_account_id
+    inner join windows on payers.cluster = windows.cluster and accounts.first_at < windows.window_end_at
+    left join told
+        on payers.provider_name = told.provider_name
+        and payers.billing_account_id = told.billing_account_id
+        and told.told_from_at < windows.window_end_at
+        and told.told_until_at > windows.window_start_at
+    group by
+        windows.usage_date,
+        payers.cluster,
+        payers.pool,
+        payers.provider_name,
+        payers.billing_account_id,
+        windows.window_start_at,
+        windows.window_end_at,
+        accounts.first_at
+    -- Without a bill the bounds are the day's alone, as `greatest` and `least` leave nulls out.
+    having sum(case when told.provider_name is null then 0 else seconds_between(
+        greatest(told.told_from_at, windows.window_start_at), least(told.told_until_at, windows.window_end_at)
+    ) end) < seconds_between(greatest(accounts.first_at, windows.window_start_at), windows.window_end_at)
+),
+
 billed as (
     select
         in_service.usage_date,
@@ -104,46 +190,94 @@ missing as (
         cluster,
         pool,
         string_agg(distinct cost_component, ', ' order by cost_component) as missing_components
-    from billed
-    where billed_seconds < needed_seconds
+    from (
+        select usage_date, cluster, pool, cost_component from billed where billed_seconds < needed_seconds
+        union all
+        select usage_date, cluster, pool, 'bill of ' || provider_name from untold
+    ) as unknown
     group by usage_date, cluster, pool
+),
+
+supply as (
+    select
+        coalesce(fleet.usage_date, rented.usage_date) as usage_date,
+        coalesce(fleet.cluster, rented.cluster) as cluster,
+        coalesce(fleet.pool, rented.pool) as pool,
+        coalesce(fleet.accelerator_model, rented.accelerator_model) as accelerator_model,
+        coalesce(rented.rented_unit_seconds, 0) as rented_unit_seconds,
+        coalesce(fleet.installed_unit_seconds, rented.rented_unit_seconds) as installed_unit_seconds,
+        fleet.available_unit_seconds,
+        fleet.allocated_unit_seconds
+    from fleet
+    full outer join rented
+        on fleet.usage_date = rented.usage_date
+        and fleet.cluster = rented.cluster
+        and fleet.pool = rented.pool
+        and fleet.accelerator_model = rented.accelerator_model
+    union all
+    -- A day that no bill tells of, of a pool that nothing else knows.
+    select distinct
+        untold.usage_date,
+        untold.cluster,
+        untold.pool,
+        'unassigned',
+        0,
+        0,
+        cast(null as bigint),
+        cast(null as bigint)
+    from untold
+    left join fleet
+        on untold.usage_date = fleet.usage_date and untold.cluster = fleet.cluster and untold.pool = fleet.pool
+    left join rented
+        on untold.usage_date = rented.usage_date and untold.cluster = rented.cluster and untold.pool = rented.pool
+    where fleet.pool is null and rented.pool is null
 ),
 
 joined as (
     select
-        coalesce(fleet.usage_date, costs.usage_date) as usage_date,
-        coalesce(fleet.cluster, costs.cluster) as cluster,
-        coalesce(fleet.pool, costs.pool) as pool,
-        coalesce(fleet.accelerator_model, costs.accelerator_model) as accelerator_model,
+        coalesce(supply.usage_date, costs.usage_date) as usage_date,
+        coalesce(supply.cluster, costs.cluster) as cluster,
+        coalesce(supply.pool, costs.pool) as pool,
+        coalesce(supply.accelerator_model, costs.accelerator_model) as accelerator_model,
         coalesce(costs.currency, 'XXX') as currency,
         costs.cost as known_cost,
         costs.depreciation_cost,
         costs.power_cost,
         costs.colo_cost,
         costs.support_cost,
+        costs.compute_cost,
+        costs.storage_cost,
         costs.other_cost,
+        costs.unused_commitment_cost,
+        costs.tax_cost,
+        costs.credit_cost,
         costs.straight_line_cost,
         costs.annuity_cost,
-        coalesce(fleet.installed_unit_seconds, 0) as installed_unit_seconds,
-        coalesce(fleet.available_unit_seconds, 0) as available_unit_seconds,
-        coalesce(fleet.allocated_unit_seconds, 0) as allocated_unit_seconds
-    from fleet
+        coalesce(supply.rented_unit_seconds, 0) as rented_unit_seconds,
+        coalesce(supply.installed_unit_seconds, 0) as installed_unit_seconds,
+        case when supply.pool is null then 0 else supply.available_unit_seconds end as available_unit_seconds,
+        case when supply.pool is null then 0 else supply.allocated_unit_seconds end as allocated_unit_seconds
+    from supply
     full outer join costs
-        on fleet.usage_date = costs.usage_date
-        and fleet.cluster = costs.cluster
-        and fleet.pool = costs.pool
-        and fleet.accelerator_model = costs.accelerator_model
+        on supply.usage_date = costs.usage_date
+        and supply.cluster = costs.cluster
+        and supply.pool = costs.pool
+        and supply.accelerator_model = costs.accelerator_model
 ),
 
 judged as (
     select
         joined.*,
-        greatest(0, joined.installed_unit_seconds - coalesce(priced.priced_unit_seconds, 0)) as unpriced_unit_seconds,
+        greatest(
+            0,
+            joined.installed_unit_seconds - coalesce(priced.priced_unit_seconds, 0) - joined.rented_unit_seconds
+        ) as unpriced_unit_seconds,
         missing.missing_components,
         case
             when joined.known_cost is not null
                 and missing.missing_components is null
-                and joined.installed_unit_seconds <= coalesce(priced.priced_unit_seconds, 0)
+                and joined.installed_unit_seconds
+                <= coalesce(priced.priced_unit_seconds, 0) + joined.rented_unit_seconds
                 then joined.known_cost
         end as cost
     from joined
@@ -170,11 +304,18 @@ select
     power_cost,
     colo_cost,
     support_cost,
+    compute_cost,
+    storage_cost,
     other_cost,
+    unused_commitment_cost,
+    cost - unused_commitment_cost as used_only_cost,
+    tax_cost,
+    credit_cost,
     straight_line_cost,
     annuity_cost,
     missing_components,
     unit_hours(unpriced_unit_seconds) as unpriced_hours,
+    unit_hours(rented_unit_seconds) as rented_hours,
     unit_hours(installed_unit_seconds) as installed_hours,
     unit_hours(available_unit_seconds) as available_hours,
     unit_hours(allocated_unit_seconds) as allocated_hours,
@@ -183,6 +324,7 @@ select
     cost_per_hour(cost, installed_unit_seconds) as cost_per_installed_hour,
     cost_per_hour(cost, available_unit_seconds) as cost_per_available_hour,
     cost_per_hour(cost, allocated_unit_seconds) as cost_per_allocated_hour,
+    cost_per_hour(cost - unused_commitment_cost, installed_unit_seconds) as used_only_cost_per_installed_hour,
     cast(null as double) as cost_per_sm_active_hour,
     cast(null as double) as cost_per_productive_hour,
     installed_unit_seconds,

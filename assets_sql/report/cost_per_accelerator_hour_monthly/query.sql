@@ -1,4 +1,4 @@
--- A month is the sum of its days; it has a cost only where each of them has one.
+-- A month is the sum of its days; it has a cost, and hours of a link, only where each of them has.
 with months as (
     select
         cast(date_trunc('month', usage_date) as date) as usage_month,
@@ -12,15 +12,23 @@ with months as (
         sum(power_cost) as power_cost,
         sum(colo_cost) as colo_cost,
         sum(support_cost) as support_cost,
+        sum(compute_cost) as compute_cost,
+        sum(storage_cost) as storage_cost,
         sum(other_cost) as other_cost,
+        sum(unused_commitment_cost) as unused_commitment_cost,
+        sum(tax_cost) as tax_cost,
+        sum(credit_cost) as credit_cost,
         sum(straight_line_cost) as straight_line_cost,
         sum(annuity_cost) as annuity_cost,
         count(*) as days_counted,
         count(cost) as days_priced,
         sum(unpriced_hours) as unpriced_hours,
+        sum(rented_hours) as rented_hours,
         cast(sum(installed_unit_seconds) as bigint) as installed_unit_seconds,
-        cast(sum(available_unit_seconds) as bigint) as available_unit_seconds,
-        cast(sum(allocated_unit_seconds) as bigint) as allocated_unit_seconds
+        case when count(available_unit_seconds) = count(*) then cast(sum(available_unit_seconds) as bigint) end
+            as available_unit_seconds,
+        case when count(allocated_unit_seconds) = count(*) then cast(sum(allocated_unit_seconds) as bigint) end
+            as allocated_unit_seconds
     from report.cost_per_accelerator_hour_daily
     group by date_trunc('month', usage_date), cluster, pool, accelerator_model, currency
 )
@@ -37,12 +45,19 @@ select
     power_cost,
     colo_cost,
     support_cost,
+    compute_cost,
+    storage_cost,
     other_cost,
+    unused_commitment_cost,
+    cost - unused_commitment_cost as used_only_cost,
+    tax_cost,
+    credit_cost,
     straight_line_cost,
     annuity_cost,
     days_counted,
     days_priced,
     unpriced_hours,
+    rented_hours,
     unit_hours(installed_unit_seconds) as installed_hours,
     unit_hours(available_unit_seconds) as available_hours,
     unit_hours(allocated_unit_seconds) as allocated_hours,
@@ -51,6 +66,7 @@ select
     cost_per_hour(cost, installed_unit_seconds) as cost_per_installed_hour,
     cost_per_hour(cost, available_unit_seconds) as cost_per_available_hour,
     cost_per_hour(cost, allocated_unit_seconds) as cost_per_allocated_hour,
+    cost_per_hour(cost - unused_commitment_cost, installed_unit_seconds) as used_only_cost_per_installed_hour,
     cast(null as double) as cost_per_sm_active_hour,
     cast(null as double) as cost_per_productive_hour,
     installed_unit_seconds,

@@ -69,7 +69,7 @@ survivors as (
     select 'slurm_qos', source_file, source_line from raw.slurm_qos
 ),
 
--- Of attempts, which are many, quarters of an hour are counted: no zone's midnight is within one. What is received and
+-- Of attempts and charges, which are many, quarters of an hour are counted: no zone's midnight is within one. What is received and
 -- neither accepted nor rejected is superseded.
 job_records as (
     select
@@ -89,6 +89,25 @@ accepted_jobs as (
         count(*) as records
     from core.attempts
     group by cluster, epoch_us(coalesce(ended_at, recorded_start_at, submitted_at)) // 900000000
+),
+
+-- A bill that another delivery of it replaces is superseded, with all its charges.
+billed as (
+    select
+        load_id,
+        coalesce(provider_name, '') as provider_name,
+        coalesce(billing_account_id, '') as billing_account_id,
+        billing_period_start_at,
+        epoch_us(charge_period_start_at) // 900000000 as quarter,
+        count(*) as records,
+        max(charge_period_start_at) as newest_at
+    from raw.focus_charges
+    group by
+        load_id,
+        coalesce(provider_name, ''),
+        coalesce(billing_account_id, ''),
+        billing_period_start_at,
+        epoch_us(charge_period_start_at) // 900000000
 ),
 
 rejected_jobs as (
@@ -136,6 +155,24 @@ outcomes as (
         1,
         accelerator_seconds
     from rejected_jobs
+    union all
+    select
+        'focus_charges',
+        '',
+        bills.load_id,
+        make_timestamp(charges.quarter * 900000000),
+        max(charges.newest_at),
+        cast(sum(charges.records) as bigint),
+        cast(sum(case when bills.is_current then charges.records else 0 end) as bigint),
+        0,
+        null
+    from billed as charges
+    inner join core.bills as bills
+        on charges.load_id = bills.load_id
+        and charges.provider_name = bills.provider_name
+        and charges.billing_account_id = bills.billing_account_id
+        and charges.billing_period_start_at = bills.billing_period_start_at
+    group by bills.load_id, charges.quarter
     union all
     select
         records.source,

@@ -1,9 +1,10 @@
--- A day's cost of a model in a pool, over what is installed, is its rate. A team pays the rate for what it was allocated;
--- who pays for the rest, which nobody used, is the policy:
+-- A day's cost of a model in a pool, less what is unused of commitments, over what is installed, is its rate. A team pays
+-- the rate for what it was allocated; who pays for the rest, which nobody used, is the policy:
 --   central      the centre.
 --   proportional the teams that were allocated something, as much as they were.
 --   entitlement  who did not use what it is entitled to, as far as that was free; the rest the centre.
---   hybrid       the centre for what was down or draining, entitlements as above, and the rest in proportion.
+--   hybrid       the centre for what was down or draining and for unused commitments, entitlements as above, and the rest
+--                in proportion.
 -- Where nobody was allocated anything, or nothing was installed, the centre pays. Shares are cut from running sums, so that
 -- they always sum to the whole; of equal ones the first by name is not the smaller.
 with costs as (
@@ -13,7 +14,8 @@ with costs as (
         pool,
         accelerator_model,
         currency,
-        amount_picos(sum(cost)) as cost_picos
+        amount_picos(sum(cost)) as cost_picos,
+        amount_picos(sum(cost - unused_commitment_cost)) as used_picos
     from mart.cost_daily
     where usage_date in (select usage_date from days)
     group by usage_date, cluster, pool, accelerator_model, currency
@@ -106,6 +108,7 @@ rated as (
         costs.accelerator_model,
         costs.currency,
         costs.cost_picos,
+        costs.used_picos,
         payers.team,
         coalesce(fleet.installed_unit_seconds, 0) as installed_unit_seconds,
         coalesce(fleet.free_unit_seconds, 0) as free_unit_seconds,
@@ -159,12 +162,11 @@ summed as (
 charged as (
     select
         *,
-        portion(cost_picos, allocated_so_far, installed_unit_seconds)
-        - portion(cost_picos, allocated_so_far - allocated_unit_seconds, installed_unit_seconds) as direct_picos,
-        portion(cost_picos, all_allocated, installed_unit_seconds) as all_direct_picos,
-        portion(cost_picos, least(free_unit_seconds, all_unused), installed_unit_seconds) as all_kept_picos,
-        portion(cost_picos, all_allocated + free_unit_seconds, installed_unit_seconds)
-        - portion(cost_picos, all_allocated, installed_unit_seconds) as free_picos
+        running_share(used_picos, allocated_so_far, allocated_unit_seconds, installed_unit_seconds) as direct_picos,
+        portion(used_picos, all_allocated, installed_unit_seconds) as all_direct_picos,
+        portion(used_picos, least(free_unit_seconds, all_unused), installed_unit_seconds) as all_kept_picos,
+        running_share(used_picos, all_allocated + free_unit_seconds, free_unit_seconds, installed_unit_seconds)
+            as free_picos
     from summed
 ),
 
@@ -172,13 +174,10 @@ shared as (
     select
         *,
         cost_picos - all_direct_picos as idle_picos,
-        portion(all_kept_picos, unused_so_far, all_unused)
-        - portion(all_kept_picos, unused_so_far - unused_unit_seconds, all_unused) as kept_picos,
-        portion(cost_picos - all_direct_picos, allocated_so_far, all_allocated)
-        - portion(cost_picos - all_direct_picos, allocated_so_far - allocated_unit_seconds, all_allocated)
+        running_share(all_kept_picos, unused_so_far, unused_unit_seconds, all_unused) as kept_picos,
+        running_share(cost_picos - all_direct_picos, allocated_so_far, allocated_unit_seconds, all_allocated)
             as proportional_picos,
-        portion(free_picos - all_kept_picos, allocated_so_far, all_allocated)
-        - portion(free_picos - all_kept_picos, allocated_so_far - allocated_unit_seconds, all_allocated)
+        running_share(free_picos - all_kept_picos, allocated_so_far, allocated_unit_seconds, all_allocated)
             as remainder_picos,
         case when team = 'central' then 1 else 0 end as is_centre,
         case when all_allocated > 0 then 1 else 0 end as has_holders

@@ -1,28 +1,55 @@
 -- severity: error
 -- The cost of all days of a component differs from what its charges accrued up to as_of, to the trillionth.
-with accrued as (
+with amounts as (
     select
-        charges.cluster,
-        charges.pool,
-        charges.cost_component,
-        charges.currency,
+        cluster,
+        pool,
+        cost_component,
+        currency,
+        amount_picos,
+        starts_at,
+        ends_at
+    from core.charges
+    union all
+    select
+        cluster,
+        pool,
+        cost_component,
+        currency,
+        amount_picos(sum(case
+            when charge_category = 'Purchase' and commitment_discount_id <> '' then 0
+            when charge_category in ('Tax', 'Credit') then 0
+            else effective_cost
+        end)),
+        starts_at,
+        ends_at
+    from core.billed_charges
+    group by cluster, pool, accelerator_model, cost_component, tenure, currency, starts_at, ends_at
+),
+
+accrued as (
+    select
+        amounts.cluster,
+        amounts.pool,
+        amounts.cost_component,
+        amounts.currency,
         sum(
             accrued_picos(
-                charges.amount_picos,
-                greatest(0, seconds_between(charges.starts_at, least(charges.ends_at, clusters.as_of_at))),
-                seconds_between(charges.starts_at, charges.ends_at)
+                amounts.amount_picos,
+                greatest(0, seconds_between(amounts.starts_at, least(amounts.ends_at, clusters.as_of_at))),
+                seconds_between(amounts.starts_at, amounts.ends_at)
             ) - accrued_picos(
-                charges.amount_picos,
+                amounts.amount_picos,
                 greatest(0, seconds_between(
-                    charges.starts_at, least(charges.ends_at, clusters.first_at, clusters.as_of_at)
+                    amounts.starts_at, least(amounts.ends_at, clusters.first_at, clusters.as_of_at)
                 )),
-                seconds_between(charges.starts_at, charges.ends_at)
+                seconds_between(amounts.starts_at, amounts.ends_at)
             )
         ) as accrued_picos
-    from core.charges as charges
-    inner join core.clusters as clusters on charges.cluster = clusters.cluster
+    from amounts
+    inner join core.clusters as clusters on amounts.cluster = clusters.cluster
     where clusters.as_of_at is not null
-    group by charges.cluster, charges.pool, charges.cost_component, charges.currency
+    group by amounts.cluster, amounts.pool, amounts.cost_component, amounts.currency
 ),
 
 costs as (

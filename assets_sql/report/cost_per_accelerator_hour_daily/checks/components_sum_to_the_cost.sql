@@ -3,4 +3,4 @@
 select *
 from report.cost_per_accelerator_hour_daily
 where usage_date in (select usage_date from days)
-    and known_cost <> depreciation_cost + power_cost + colo_cost + support_cost + other_cost
+    and known_cost <> depreciation_cost + power_cost + colo_cost + support_cost + compute_cost + storage_cost + other_cost

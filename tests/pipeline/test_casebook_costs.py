@@ -1,0 +1,456 @@
+"""The casebook's cases about rented capacity, from bills as FOCUS writes them to the published tables."""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from capacity_dagster.errors import SourceError
+from capacity_dagster.site_file import Site
+
+TOML = """
+[site]
+name = "rented"
+first_day = 2026-01-01
+
+[clusters.cloud]
+scheduler = "none"
+
+[accelerators.h100]
+aliases = ["nvidia-h100"]
+
+[[sources]]
+kind = "focus_charges"
+files = "*/*"
+collected_at = '-at-(?P<at>[0-9]{8}T[0-9]{6}Z)'
+
+[[charge_rules]]
+cluster = "cloud"
+pool = "train"
+charges = { ResourceName = "train-*" }
+
+[[charge_rules]]
+cluster = "cloud"
+pool = "infer"
+charges = { SubAccountId = "200", "Tags.team/unit~1" = "in_er" }
+"""
+
+Charge = Mapping[str, Any]
+
+COLUMNS = [
+    "BilledCost",
+    "BillingAccountId",
+    "BillingAccountName",
+    "BillingCurrency",
+    "BillingPeriodEnd",
+    "BillingPeriodStart",
+    "ChargeCategory",
+    "ChargeClass",
+    "ChargeDescription",
+    "ChargeFrequency",
+    "ChargePeriodEnd",
+    "ChargePeriodStart",
+    "CommitmentDiscountCategory",
+    "CommitmentDiscountId",
+    "CommitmentDiscountStatus",
+    "CommitmentDiscountType",
+    "ContractedCost",
+    "EffectiveCost",
+    "InvoiceIssuerName",
+    "ListCost",
+    "PricingCategory",
+    "PricingQuantity",
+    "PricingUnit",
+    "ProviderName",
+    "PublisherName",
+    "ResourceId",
+    "ResourceName",
+    "ServiceCategory",
+    "ServiceName",
+    "SkuId",
+    "SkuPriceDetails",
+    "SkuPriceId",
+    "SubAccountId",
+    "Tags",
+]
+
+
+def at(day: date, hour: int = 0) -> str:
+    return (datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(hours=hour)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def first_of_next(month: date) -> date:
+    return (month.replace(day=28) + timedelta(days=4)).replace(day=1)
+
+
+def charge(day: date, cost: str, until: date | None = None, billed: date | None = None, **more: Any) -> Charge:
+    """A charge for whole days; its bill is that of the month in which it begins, unless one is named."""
+    month = (billed or day).replace(day=1)
+    usual: dict[str, Any] = {
+        "BilledCost": cost,
+        "EffectiveCost": cost,
+        "ListCost": cost,
+        "ContractedCost": cost,
+        "BillingAccountId": "100",
+        "BillingAccountName": "all of us",
+        "BillingCurrency": "USD",
+        "BillingPeriodStart": at(month),
+        "BillingPeriodEnd": at(first_of_next(month)),
+        "ChargeCategory": "Usage",
+        "ChargeDescription": "one of a kind",
+        "ChargeFrequency": "Usage-Based",
+        "ChargePeriodStart": at(day),
+        "ChargePeriodEnd": at(until or day + timedelta(days=1)),
+        "InvoiceIssuerName": "Cumulus",
+        "PricingCategory": "Standard",
+        "PricingQuantity": "1",
+        "PricingUnit": "Requests",
+        "ProviderName": "Cumulus",
+        "PublisherName": "Cumulus",
+        "ResourceId": "r-1",
+        "ResourceName": "train-1",
+        "ServiceCategory": "Compute",
+        "ServiceName": "Machines",
+        "SkuId": "S",
+        "SkuPriceId": "S.1",
+        "SubAccountId": "200",
+    }
+    return usual | more
+
+
+def gpus(hours: str, count: int = 1, **more: Any) -> dict[str, Any]:
+    """Hours of an instance with accelerators."""
+    details = json.dumps({"GpuCount": count, "InstanceType": "p5.48xlarge"})
+    return {"PricingQuantity": hours, "PricingUnit": "Hours", "SkuPriceDetails": details} | more
+
+
+def text(charges: Iterable[Charge], columns: Iterable[str] = COLUMNS) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(columns), restval="", lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(charges)
+    return out.getvalue()
+
+
+@pytest.fixture
+def bill(make_site: Callable[..., Site], build: Callable[..., Any]) -> Callable[..., Site]:
+    """bill(charges, …, as_of=None): a site with one file for each list of charges, built."""
+
+    def built(*files: Iterable[Charge], as_of: datetime | None = None) -> Site:
+        site = make_site(TOML, {f"bills/{number}.csv": text(charges) for number, charges in enumerate(files)})
+        build(site, as_of=as_of)
+        return site
+
+    return built
+
+
+Query = Callable[..., list[tuple[Any, ...]]]
+
+MONTHS = """
+select usage_month, pool, accelerator_model, cost, tax_cost, credit_cost, installed_hours, cost_per_installed_hour,
+    used_only_cost_per_installed_hour
+from report.cost_per_accelerator_hour_monthly order by all
+"""
+
+
+@pytest.mark.case("P55")
+def test_a_commitment_is_counted_once(bill: Callable[..., Site], query: Query) -> None:
+    first = date(2026, 1, 1)
+    commitment = {"CommitmentDiscountId": "c-1", "CommitmentDiscountCategory": "Usage", "CommitmentDiscountType": "RI"}
+    bought = charge(first, "8760", until=date(2027, 1, 1), EffectiveCost="0", ChargeCategory="Purchase", **commitment)
+    used = [
+        charge(
+            first + timedelta(days=day),
+            "24",
+            BilledCost="0",
+            CommitmentDiscountStatus="Used",
+            PricingCategory="Committed",
+            **commitment,
+            **gpus("24"),
+        )
+        for day in range(365)
+    ]
+    site = bill([bought, *used])
+    assert query(site, "select sum(cost), sum(used_only_cost) from report.cost_per_accelerator_hour_daily") == [
+        (Decimal(8760), Decimal(8760))
+    ]
+    bridge = "select charge_kind, sum(billed_cost), sum(cost) from report.bill_bridge_monthly group by 1 order by 1"
+    assert query(site, bridge) == [
+        ("commitment_purchase", Decimal(8760), Decimal(0)),
+        ("usage", Decimal(0), Decimal(8760)),
+    ]
+    assert query(site, "select distinct tenure from mart.cost_daily") == [("committed",)]
+
+
+@pytest.mark.case("P56")
+def test_what_is_unused_of_a_commitment_is_in_the_rate(bill: Callable[..., Site], query: Query) -> None:
+    day = date(2026, 1, 1)
+    commitment = {"CommitmentDiscountId": "c-1", "CommitmentDiscountCategory": "Usage", "CommitmentDiscountType": "RI"}
+    used = charge(day, "120", CommitmentDiscountStatus="Used", **commitment, **gpus("60"))
+    unused = charge(
+        day,
+        "80",
+        CommitmentDiscountStatus="Unused",
+        **commitment,
+        **gpus("40", ResourceId="c-1", ResourceName="", SubAccountId=""),
+    )
+    site = bill([used, unused])
+    rates = """
+        select pool, cost, unused_commitment_cost, installed_hours, round(cost_per_installed_hour, 2),
+            used_only_cost_per_installed_hour
+        from report.cost_per_accelerator_hour_daily
+    """
+    assert query(site, rates) == [("train", Decimal(200), Decimal(80), Decimal(60), 3.33, 2.0)]
+
+
+@pytest.mark.case("P57")
+def test_the_count_of_accelerators_is_that_of_one_pricing_unit(bill: Callable[..., Site], query: Query) -> None:
+    site = bill([charge(date(2026, 1, 1), "800", **gpus("10", 8))])
+    rates = "select installed_hours, cost_per_installed_hour from report.cost_per_accelerator_hour_daily"
+    assert query(site, rates) == [(Decimal(80), 10.0)]
+
+
+@pytest.mark.case("P58")
+def test_a_correction_restates_the_month_that_it_is_for(
+    bill: Callable[..., Site], build: Callable[..., Any], query: Query
+) -> None:
+    january, february = date(2026, 1, 1), date(2026, 2, 1)
+    used = charge(january, "50000", until=february, **gpus("25000"))
+    then = charge(february, "40000", until=date(2026, 3, 1), **gpus("20000"))
+    site = bill([used], [then])
+    before = query(site, MONTHS)
+    assert [(row[0], row[3], row[7]) for row in before] == [(january, 50000, 2.0), (february, 40000, 2.0)]
+
+    correction = charge(
+        january, "-1000", until=february, billed=february, ChargeClass="Correction", **gpus("", PricingUnit="")
+    )
+    newer = site.landing / "bills" / "1-at-20260301T120000Z.csv"
+    newer.write_text(text([then, correction]), encoding="utf-8")
+    build(site)
+    after = query(site, MONTHS)
+    assert [(row[0], row[3], row[7]) for row in after if row[0] < date(2026, 3, 1)] == [
+        (january, 49000, 1.96),
+        (february, 40000, 2.0),
+    ]
+    bridge = "select billing_month, cost, correction_cost from report.bill_bridge_monthly order by 1"
+    assert query(site, bridge) == [(january, 50000, 0), (february, 39000, -1000)]
+    trust = "select sum(rows_received), sum(rows_accepted), sum(rows_superseded) from report.data_trust_daily"
+    assert query(site, trust) == [(4, 3, 1)]
+
+
+@pytest.mark.case("P59")
+def test_taxes_and_credits_are_beside_the_cost(bill: Callable[..., Site], query: Query) -> None:
+    day = date(2026, 1, 1)
+    none = {"PricingQuantity": "", "PricingUnit": "", "PricingCategory": "", "SkuId": "", "SkuPriceId": ""}
+    site = bill(
+        [
+            charge(day, "100", **gpus("50")),
+            charge(day, "20", ChargeCategory="Tax", **none),
+            charge(day, "-100", ChargeCategory="Credit", **none),
+        ]
+    )
+    rows = query(site, MONTHS)
+    assert sum(row[3] for row in rows) == 100
+    assert [row[4:6] for row in rows] == [(20, -100)]
+    assert [row[6:8] for row in rows] == [(50, 2.0)]
+
+
+def test_what_no_rule_assigns_is_visible_and_part_of_the_total(bill: Callable[..., Site], query: Query) -> None:
+    day = date(2026, 1, 1)
+    site = bill(
+        [
+            charge(day, "1"),
+            charge(day, "2", ResourceName="else"),
+            charge(day, "4", ResourceName="else", Tags='{"team/unit~1": "in_er"}'),
+            charge(day, "8", ResourceName="else", Tags='{"team/unit~1": "inver"}'),  # `_` stands for itself
+            charge(day, "16", ResourceName="else", Tags="not JSON"),
+        ]
+    )
+    costs = "select cluster, pool, sum(cost) from mart.cost_daily group by all order by all"
+    assert query(site, costs) == [("cloud", "infer", 4), ("cloud", "train", 1), ("unassigned", "unassigned", 26)]
+    owed = "select idle_policy, sum(total_cost) from report.showback_monthly group by all order by all"
+    assert query(site, owed) == [(policy, 31) for policy in ("central", "entitlement", "hybrid", "proportional")]
+    assert query(site, "select sum(unassigned_cost), sum(cost) from report.bill_bridge_monthly") == [(26, 31)]
+
+
+def test_unused_commitments_follow_who_used_them(bill: Callable[..., Site], query: Query) -> None:
+    day = date(2026, 1, 1)
+    commitment = {"CommitmentDiscountId": "c-1", "CommitmentDiscountCategory": "Usage", "CommitmentDiscountType": "RI"}
+    used = {"CommitmentDiscountStatus": "Used", **commitment}
+    unused = {"CommitmentDiscountStatus": "Unused", "ResourceName": "", **commitment}
+    site = bill(
+        [
+            charge(day, "2", **used),
+            charge(day, "1", ResourceName="else", Tags='{"team/unit~1": "in_er"}', **used),
+            charge(day + timedelta(days=5), "10", **unused),
+            charge(day + timedelta(days=40), "7", **unused),
+        ]
+    )
+    rows = query(
+        site, "select usage_date, pool, unused_commitment_cost from mart.cost_daily where unused_commitment_cost > 0"
+    )
+    assert sorted(rows) == [
+        (date(2026, 1, 6), "infer", Decimal("3.333333333333")),
+        (date(2026, 1, 6), "train", Decimal("6.666666666667")),
+        (date(2026, 2, 10), "unassigned", Decimal(7)),
+    ]
+
+
+def test_a_day_that_no_bill_reaches_has_no_cost(bill: Callable[..., Site], query: Query) -> None:
+    first = date(2026, 1, 1)
+    january = [charge(first + timedelta(days=day), "1", **gpus("1")) for day in range(31)]
+    march = [charge(date(2026, 3, 1) + timedelta(days=day), "1", **gpus("1")) for day in range(2)]
+    site = bill(january, march, as_of=datetime(2026, 3, 4, tzinfo=UTC))
+    daily = query(
+        site,
+        "select usage_date, cost, missing_components from report.cost_per_accelerator_hour_daily order by usage_date",
+    )
+    unknown = (None, "bill of Cumulus")
+    assert daily == [
+        *((first + timedelta(days=day), 1, None) for day in range(31)),
+        *((date(2026, 2, 1) + timedelta(days=day), *unknown) for day in range(28)),
+        (date(2026, 3, 1), 1, None),
+        (date(2026, 3, 2), 1, None),
+        (date(2026, 3, 3), *unknown),
+    ]
+
+
+FORMATS: dict[str, Callable[[Path, list[Charge]], None]] = {}
+
+
+def written(name: str) -> Callable[[Callable[[Path, list[Charge]], None]], Callable[[Path, list[Charge]], None]]:
+    def keep(write: Callable[[Path, list[Charge]], None]) -> Callable[[Path, list[Charge]], None]:
+        FORMATS[name] = write
+        return write
+
+    return keep
+
+
+@written("csv")
+def _csv(folder: Path, charges: list[Charge]) -> None:
+    (folder / "bill.csv").write_text(text(charges), encoding="utf-8")
+
+
+@written("quoted, CR LF, gz, with the word NULL and without zones")
+def _csv_gz(folder: Path, charges: list[Charge]) -> None:
+    out = io.StringIO()
+    writer = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
+    writer.writerow(COLUMNS)
+    for each in charges:
+        cells = [str(each.get(name) or "NULL") for name in COLUMNS]
+        writer.writerow(
+            cell.replace("T", " ").removesuffix("Z") if "Period" in name else cell
+            for name, cell in zip(COLUMNS, cells, strict=True)
+        )
+    (folder / "bill.csv.gz").write_bytes(gzip.compress(out.getvalue().encode("utf-8-sig")))
+
+
+@written("a line break inside quotes")
+def _csv_with_line_breaks(folder: Path, charges: list[Charge]) -> None:
+    broken = text([{**each, "ChargeDescription": "one of\na kind"} for each in charges])
+    (folder / "bill.csv").write_text(broken, encoding="utf-8")
+
+
+@written("the columns of FOCUS 1.3 in another order, and a provider's own")
+def _later_version(folder: Path, charges: list[Charge]) -> None:
+    names = {"ProviderName": "ServiceProviderName", "PublisherName": "HostProviderName"}
+    renamed = [{names.get(name, name): value for name, value in each.items()} | {"x_Own": "1"} for each in charges]
+    columns = ["x_Own", *(names.get(name, name) for name in reversed(COLUMNS))]
+    (folder / "bill.csv").write_text(text(renamed, columns), encoding="utf-8")
+
+
+@written("Parquet with numbers, times and maps")
+def _parquet(folder: Path, charges: list[Charge]) -> None:
+    arrays = {}
+    for name in COLUMNS:
+        cells = [each.get(name) or None for each in charges]
+        if name.endswith(("Cost", "Quantity")):
+            arrays[name] = pa.array([None if cell is None else float(cell) for cell in cells], pa.float64())
+        elif "Period" in name:
+            arrays[name] = pa.array([datetime.fromisoformat(str(cell)) for cell in cells], pa.timestamp("us", "UTC"))
+        elif name == "Tags":
+            pairs = [None if cell is None else list(json.loads(str(cell)).items()) for cell in cells]
+            arrays[name] = pa.array(pairs, pa.map_(pa.string(), pa.string()))
+        else:
+            arrays[name] = pa.array(cells, pa.string())
+    pq.write_table(pa.table(arrays), folder / "bill.parquet")
+
+
+@pytest.mark.parametrize("name", sorted(FORMATS))
+def test_a_bill_says_the_same_in_every_format(
+    name: str, make_site: Callable[..., Site], build: Callable[..., Any], query: Query
+) -> None:
+    day = date(2026, 1, 1)
+    charges = [
+        charge(day, "0.1", **gpus("1.5", 8)),
+        charge(day, "1e-08", ResourceName="else", Tags='{"team/unit~1": "in_er"}'),
+        charge(day, "3", until=date(2026, 1, 4), ServiceCategory="Storage", ResourceName='train-disk, "big"'),
+    ]
+    site = make_site(TOML)
+    (site.landing / "bills").mkdir()
+    FORMATS[name](site.landing / "bills", charges)
+    build(site)
+    daily = """
+        select usage_date, pool, cost_component, sum(cost), sum(billed_hours)
+        from mart.cost_daily left join mart.rented_hours_daily using (usage_date, pool, accelerator_model)
+        group by all order by all
+    """
+    assert query(site, daily) == [
+        (day, "infer", "compute", Decimal("0.00000001"), None),
+        (day, "train", "compute", Decimal("0.1"), Decimal(12)),
+        (day, "train", "storage", Decimal(1), Decimal(12)),
+        (date(2026, 1, 2), "train", "storage", Decimal(1), None),
+        (date(2026, 1, 3), "train", "storage", Decimal(1), None),
+    ]
+
+
+def test_charges_that_cannot_be_read_are_kept_with_their_reason(read: Callable[..., Any]) -> None:
+    day = date(2026, 1, 1)
+    broken: dict[str, dict[str, str]] = {
+        "unreadable_billed_cost": {"BilledCost": "1_0"},
+        "unreadable_effective_cost": {"EffectiveCost": "ten"},
+        "unreadable_currency": {"BillingCurrency": "$"},
+        "unreadable_charge_category": {"ChargeCategory": "Refund"},
+        "unreadable_charge_start": {"ChargePeriodStart": "yesterday"},
+        "unreadable_charge_end": {"ChargePeriodEnd": "infinity"},
+        "end_before_start": {"ChargePeriodEnd": at(day)},
+        "unreadable_billing_start": {"BillingPeriodStart": ""},
+        "unreadable_billing_end": {"BillingPeriodEnd": "2026-13-01T00:00:00Z"},
+    }
+    lines = [charge(day, "1"), *(charge(day, "1") | wrong for wrong in broken.values())]
+    found = read("focus_charges", text(lines) + "too,short\n")
+    assert [(row["source_line"], row["reject_reason"]) for row in found.rejected] == [
+        *((line, reason) for line, reason in enumerate(broken, start=3)),
+        (len(broken) + 3, "wrong_column_count"),
+    ]
+    assert [row["source_line"] for row in found.accepted] == [2]
+    assert found.rejected[1]["record_text"].startswith("1,100,all of us,USD,")
+
+
+def test_a_file_without_what_a_cost_needs_is_refused(read: Callable[..., Any]) -> None:
+    with pytest.raises(
+        SourceError, match=r"its header has no column .*'EffectiveCost'; found: .*expected at least ProviderName"
+    ):
+        read("focus_charges", "BilledCost,BillingAccountId,ProviderName\n1,2,3\n")
+
+
+def test_two_undated_files_of_one_bill_do_not_count_twice_unseen(
+    make_site: Callable[..., Site], build: Callable[..., Any]
+) -> None:
+    day = date(2026, 1, 1)
+    one, other = charge(day, "1"), charge(day, "2", ResourceId="r-2")
+    site = make_site(TOML, {"bills/a.csv": text([one, other]), "bills/b.csv": text([other])})
+    checks = {check.name: check for check in build(site)["core.bills"].checks}
+    assert not checks["bills_are_delivered_once"].has_passed
+    site = make_site(TOML, {"bills/a.csv": text([one]), "bills/b.csv": text([other])}, folder="parts")
+    checks = {check.name: check for check in build(site)["core.bills"].checks}
+    assert checks["bills_are_delivered_once"].has_passed
