@@ -25,6 +25,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
@@ -35,16 +36,20 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.measure import measure
+from capacity_dagster.demo.generated_bills import write_bills
+from capacity_dagster.demo.generated_fleet import DAY, FIRST_DAY
 
 ROOT = Path(__file__).parent.parent
 CONTENDERS = ("product", "reference", "tokenise", "polars", "pandas")
 PEERS = ("polars", "pandas")
-SCENARIOS = ("new_day", "little_memory", "killed")
+SCENARIOS = ("new_day", "little_memory", "bills", "killed")
 LITTLE_MEMORY = "450MB"
 """DuckDB's limit; the process takes about 600 MB besides."""
 KILLS = 10
 LARGEST_KILLED = 1_000_000
 """Attempts of the largest site on which builds are killed: each one takes as long as a build."""
+CHARGES_PER_ATTEMPT = 0.3
+"""On bills: three million a year beside ten million attempts."""
 DATED_FILES = ("jobs", "node_events", "reservations")
 
 GX_IMPORT = """
@@ -177,6 +182,16 @@ class Bench:
             file.write(f'\n[resources]\nmemory_limit = "{LITTLE_MEMORY}"\n')
         return self.build(f"{size}: product within {LITTLE_MEMORY}", folder)
 
+    def bills(self, size: str, site: Path) -> Results:
+        """Everything, with bills of rented machines beside; and what their days, summed by hand, should be."""
+        folder = copy_site(site, self._output("bills", size), is_linked=False)
+        attempts, days = map(int, size.split("-"))
+        first_at = int(datetime(FIRST_DAY.year, FIRST_DAY.month, FIRST_DAY.day, tzinfo=UTC).timestamp())
+        write_bills(folder, first_at, first_at + days * DAY, round(attempts * CHARGES_PER_ATTEMPT))
+        used = self.build(f"{size}: product with bills", folder)
+        text = sum(file.stat().st_size for file in (folder / "landing/bills").iterdir())
+        return {**used, "bytes": text, "agrees": bills_agree(folder)}
+
     def killed(self, size: str, site: Path) -> Results:
         """Builds killed at random moments, then one that is not: does it publish what an undisturbed one did?"""
         if int(size.partition("-")[0]) > LARGEST_KILLED:
@@ -225,6 +240,50 @@ def copy_site(site: Path, folder: Path, is_linked: bool = True) -> Path:
     else:
         shutil.copytree(site / "landing", folder / "landing", copy_function=os.link)
     return folder
+
+
+def bills_agree(site: Path) -> bool:
+    """Whether the published days of rented machines are what the bills' text sums to, without the product."""
+    with duckdb.connect(":memory:") as connection:
+        connection.execute(f"attach '{site}/published/current/capacity.duckdb' as capacity (read_only)")
+        newest = max((site / "landing/bills").iterdir(), key=lambda file: file.name).name
+        whole = f"filename like '%{newest}' or filename not like '%{newest[:13]}%'"
+        differing = connection.execute(
+            f"""
+            with bills as (
+                select *
+                from read_csv('{site}/landing/bills/*.csv', header = true, all_varchar = true, filename = true)
+                where {whole}
+            ),
+            expected as (
+                select
+                    cast(left(ChargePeriodStart, 10) as date) as usage_date,
+                    case when SubAccountId = '200' then 'rented' else 'unassigned' end as pool,
+                    sum(cast(EffectiveCost as decimal(38, 12))) as cost,
+                    sum(case when CommitmentDiscountStatus = 'Unused' then EffectiveCost::decimal(38, 12) else 0 end)
+                        as unused,
+                    sum(case when PricingUnit = 'Hours' and CommitmentDiscountStatus is distinct from 'Unused'
+                        and ChargeClass is null then 8 else 0 end) as hours
+                from bills
+                where ChargeCategory = 'Usage'
+                group by all
+            ),
+            told as (
+                select usage_date, pool, sum(known_cost) as cost, sum(unused_commitment_cost) as unused,
+                    cast(sum(rented_hours) as bigint) as hours
+                from capacity.report.cost_per_accelerator_hour_daily
+                where cluster in ('cloud', 'unassigned')
+                group by all
+            )
+            select usage_date, sum(cost), sum(unused), sum(hours)
+            from (from expected union all select usage_date, pool, -cost, -unused, -hours from told)
+            group by usage_date
+            having sum(cost) <> 0 or sum(unused) <> 0 or sum(hours) <> 0
+            """
+        ).fetchall()
+    for day in differing[:3]:
+        out.print(f"  bills differ: {day}", markup=False)
+    return not differing
 
 
 def is_locked(lock: Path) -> bool:
@@ -341,6 +400,11 @@ def show(results: Results) -> None:
                 f"product: {built['data_cpu_seconds']:,.1f} CPU s in tables, {built['gx_import_cpu_seconds']:.1f} for "
                 f"importing GX, {built['orchestration_cpu_seconds']:,.1f} otherwise"
             )
+            bills = size["scenarios"].get("bills", {})
+            if bills.get("cpu_seconds"):
+                more = bills["cpu_seconds"] / built["cpu_seconds"] - 1
+                agrees = "as summed by hand" if bills["agrees"] else "NOT AS SUMMED BY HAND"
+                out.print(f"with bills of {bills['bytes'] / 1e6:,.0f} MB: {more:+.1%} CPU; their days are {agrees}")
             day = size["scenarios"].get("new_day", {})
             if day.get("data_cpu_seconds"):
                 share = built["data_cpu_seconds"] / day["data_cpu_seconds"]

@@ -189,15 +189,16 @@ def build(
 @click.option("--generate", is_flag=True, help="Write a made-up site of any size instead, without building it.")
 @click.option("--attempts", type=click.IntRange(min=1_000), default=100_000, show_default=True, help="Of that site.")
 @click.option("--days", type=click.IntRange(min=1), default=30, show_default=True, help="Over how many days.")
+@click.option("--charges", type=click.IntRange(min=0), default=0, show_default=True, help="Charges on bills, about.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Another seed, another site.")
 @_errors_told
-def demo(directory: Path, generate: bool, attempts: int, days: int, seed: int) -> int:
+def demo(directory: Path, generate: bool, attempts: int, days: int, charges: int, seed: int) -> int:
     """Build the shipped site: two real Slurm clusters, with a made-up cost sheet."""
     if generate:
         from capacity_dagster.demo.generator import generate_site
 
         with _progress() as tell:
-            generate_site(directory, attempts, days, seed, tell)
+            generate_site(directory, attempts, days, seed, tell, charges)
         out.print(f"Wrote {counted(attempts, 'attempt')}. Next: capacity build --site {directory}", markup=False)
         return EXIT_BUILT
     _copy_changed(shipped_demo(), directory)

@@ -14,6 +14,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
+from capacity_dagster.demo.generated_bills import write_bills
 from capacity_dagster.demo.generated_fleet import (
     CANCELLED_BEFORE_START,
     DAY,
@@ -57,7 +58,12 @@ class Window:
 
 
 def generate_site(
-    folder: Path, attempts: int, days: int, seed: int = 0, tell: Callable[[str], None] = lambda _: None
+    folder: Path,
+    attempts: int,
+    days: int,
+    seed: int = 0,
+    tell: Callable[[str], None] = lambda _: None,
+    charges: int = 0,
 ) -> None:
     """Writes a site of one cluster: scheduler records, inventory, teams and costs, and the site file.
 
@@ -65,6 +71,7 @@ def generate_site(
         attempts: how many; the fleet is as large as they need.
         days: over how many, from 2025-01-01 on.
         tell: hears what is being done.
+        charges: about how many there are on bills of rented machines; without any there are no bills.
 
     Raises:
         SiteFileError: the folder has a site file already, or so few attempts cannot be generated.
@@ -98,6 +105,9 @@ def generate_site(
     _write_lines(landing / "purchase_lots.csv", _lots(fleet))
     _write_lines(landing / "flat_costs.csv", _flat_costs(fleet))
     (folder / "site.toml").write_text(_site_file(attempts, days, seed), encoding="utf-8")
+    if charges:
+        tell("writing bills")
+        write_bills(folder, fleet.first_at, fleet.as_of, charges)
 
 
 def windows(fleet: Fleet) -> list[Window]:
