@@ -189,6 +189,10 @@ def test_a_commitment_is_counted_once(bill: Callable[..., Site], query: Query) -
         ("usage", Decimal(0), Decimal(8760)),
     ]
     assert query(site, "select distinct tenure from mart.cost_daily") == [("committed",)]
+    used_up = (
+        "select min(commitment_utilisation), sum(used_commitment_cost), max(expires_at) from report.commitments_daily"
+    )
+    assert query(site, used_up) == [(1.0, Decimal(8760), datetime(2027, 1, 1))]
 
 
 @pytest.mark.case("P56")

@@ -26,6 +26,7 @@ with charges as (
         or coalesce(raw_charges.capacity_reservation_status, '') = 'Unused' as is_unused,
         sum(raw_charges.billed_cost) as billed_cost,
         sum(raw_charges.effective_cost) as effective_cost,
+        sum(coalesce(raw_charges.commitment_discount_quantity, raw_charges.pricing_quantity, 0)) as quantity,
         sum(
             try_cast(raw_charges.pricing_quantity as decimal(20, 12))
             * cast(round(subjects.accelerators_per_unit * 84000) * subjects.seconds_per_unit as decimal(18, 0))
@@ -106,6 +107,11 @@ placed as (
             else running_share(amount_picos(charges.effective_cost), weighted.so_far, weighted.weight, weighted.whole)
         end as effective_picos,
         case
+            when charges.commitment_discount_id = '' or charges.charge_category <> 'Usage' or charges.is_correction then 0
+            when weighted.whole is null then amount_picos(charges.quantity)
+            else running_share(amount_picos(charges.quantity), weighted.so_far, weighted.weight, weighted.whole)
+        end as quantity_picos,
+        case
             when charges.charge_category = 'Usage' and not charges.is_unused and not charges.is_correction
                 then coalesce(charges.unit_seconds, 0)
             else 0
@@ -137,6 +143,7 @@ select
     is_unused,
     picos_amount(sum(billed_picos)) as billed_cost,
     picos_amount(sum(effective_picos)) as effective_cost,
+    picos_amount(sum(quantity_picos)) as commitment_quantity,
     cast(round(sum(unit_seconds)) as bigint) as billed_unit_seconds
 from placed
 group by
