@@ -1057,6 +1057,10 @@ def picos_of(amounts: pd.Series) -> pd.Series:
     return amounts.map(lambda amount: int(Decimal(amount) * PICOS)).astype(object)
 
 
+RENTED = ("compute", "storage", "unused_commitment", "tax", "credit")
+"""What only bills have; a generated site has none unless it is asked for."""
+
+
 def cost_daily(site: Site, fleet: pd.DataFrame, background: pd.DataFrame) -> pd.DataFrame:
     """What one accelerator-hour cost. A pool has one model; where none of it is installed, its bills have none."""
     lots = pd.read_csv(site.landing / "purchase_lots.csv", dtype={"price": str, "residual": str})
@@ -1142,9 +1146,13 @@ def cost_daily(site: Site, fleet: pd.DataFrame, background: pd.DataFrame) -> pd.
         currency=joined["currency"].fillna("XXX"),
         cost=cost,
         straight_line_cost=joined["depreciation_cost"],
+        **{f"{name}_cost": pd.Series(0, joined.index, object) for name in RENTED},
+        used_only_cost=cost,
+        rented_hours=0,
         unpriced_hours=unit_hours(unpriced),
         **{f"{name}_hours": unit_hours(joined[f"{name}_unit_seconds"]) for name in hours},
         **{f"cost_per_{name}_hour": cost_per_hour(cost, joined[f"{name}_unit_seconds"]) for name in hours},
+        used_only_cost_per_installed_hour=cost_per_hour(cost, joined["installed_unit_seconds"]),
     )
 
 
@@ -1160,14 +1168,16 @@ def cost_monthly(daily: pd.DataFrame) -> pd.DataFrame:
     daily = daily.assign(usage_month=daily["usage_date"].dt.to_period("M").dt.to_timestamp())
     months = daily.groupby(["usage_month", "cluster", "pool", "accelerator_model", "currency"])
     amounts = ["cost", *(name for name in daily.columns if name.endswith("_cost"))]
-    summed = [*amounts, "unpriced_hours", *(f"{name}_unit_seconds" for name in hours)]
+    summed = [*amounts, "unpriced_hours", "rented_hours", *(f"{name}_unit_seconds" for name in hours)]
     sums = months[summed].sum()
     sums["days_counted"], sums["days_priced"] = months.size(), months["cost"].count()
     cost = sums["cost"].where(sums["days_priced"] == sums["days_counted"])
     sums = sums.assign(
         cost=cost,
+        used_only_cost=cost,
         **{f"{name}_hours": unit_hours(sums[f"{name}_unit_seconds"]) for name in hours},
         **{f"cost_per_{name}_hour": cost_per_hour(cost, sums[f"{name}_unit_seconds"]) for name in hours},
+        used_only_cost_per_installed_hour=cost_per_hour(cost, sums["installed_unit_seconds"]),
     )
     return sums.reset_index()
 

@@ -1141,6 +1141,10 @@ def picos_of(amount: str) -> pl.Expr:
     return (pl.col(amount).cast(pl.Decimal(38, 9)) * 1_000_000_000).cast(pl.Int128) * 1000
 
 
+RENTED = ("compute", "storage", "unused_commitment", "tax", "credit")
+"""What only bills have; a generated site has none unless it is asked for."""
+
+
 def cost_daily(site: Site, fleet: pl.DataFrame, background: pl.DataFrame) -> pl.DataFrame:
     """What one accelerator-hour cost. A pool has one model; where none of it is installed, its bills have none."""
     stamp = "%Y-%m-%dT%H:%M:%SZ"
@@ -1250,7 +1254,10 @@ def cost_daily(site: Site, fleet: pl.DataFrame, background: pl.DataFrame) -> pl.
             cost=money(pl.col("picos")),
             known_cost=money(pl.col("known")),
             straight_line_cost=money(pl.col("depreciation_cost")),
+            **{f"{name}_cost": pl.lit(0, pl.Decimal(38, 12)) for name in RENTED},
+            rented_hours=pl.lit(0, pl.Decimal(38, 6)),
         )
+        .with_columns(used_only_cost="cost", used_only_cost_per_installed_hour="cost_per_installed_hour")
         .collect()
     )
 
@@ -1280,13 +1287,14 @@ def cost_monthly(daily: pl.DataFrame) -> pl.DataFrame:
             "cluster", "pool", "accelerator_model", "currency", usage_month=pl.col("usage_date").dt.truncate("1mo")
         )
         .agg(
-            pl.col(*(f"{name}_unit_seconds" for name in hours), "unpriced_hours").sum(),
+            pl.col(*(f"{name}_unit_seconds" for name in hours), "unpriced_hours", "rented_hours").sum(),
             pl.col("^.+_cost$").sum(),
             picos=pl.when(picos.is_not_null().all()).then(picos.sum()),
             days_counted=pl.len().cast(pl.Int64),
             days_priced=picos.count().cast(pl.Int64),
         )
         .with_columns(*hours_of(hours), *(cost_per_hour(name) for name in hours), cost=money(picos))
+        .with_columns(used_only_cost="cost", used_only_cost_per_installed_hour="cost_per_installed_hour")
         .collect()
     )
 

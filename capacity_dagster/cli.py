@@ -116,10 +116,12 @@ def collect_slurm(
     from capacity_dagster.sources import slurm_collector
 
     site = _site(site_file)
-    clusters = [cluster] if cluster else sorted(site.content.clusters)
-    if cluster and cluster not in site.content.clusters:
-        declared = ", ".join(f"'{name}'" for name in sorted(site.content.clusters))
-        raise SiteFileError(f"--cluster is '{cluster}', which {site.path} does not declare; expected one of {declared}")
+    clusters = [cluster] if cluster else site.slurm_clusters
+    if cluster and cluster not in site.slurm_clusters:
+        declared = ", ".join(f"'{name}'" for name in site.slurm_clusters)
+        raise SiteFileError(
+            f"--cluster is '{cluster}', which {site.path} does not declare as Slurm's; expected one of {declared}"
+        )
     first = since and since.date()
     if only_print:
         for line in slurm_collector.printed_commands(site, clusters, days, first):

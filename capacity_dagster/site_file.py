@@ -34,6 +34,7 @@ SourceKind = Literal[
     "entitlements",
     "purchase_lots",
     "flat_costs",
+    "power_rates",
     "focus_charges",
 ]
 
@@ -321,6 +322,11 @@ class Site:
     def landing(self) -> Path:
         """Where files are delivered."""
         return self.folder / self.content.site.landing
+
+    @property
+    def slurm_clusters(self) -> list[str]:
+        """The clusters that Slurm schedules."""
+        return sorted(name for name, cluster in self.content.clusters.items() if cluster.scheduler == "slurm")
 
     @property
     def work(self) -> Path:

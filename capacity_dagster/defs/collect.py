@@ -13,7 +13,7 @@ def collect_from_slurm(context: dg.OpExecutionContext) -> None:
     """Lands what Slurm knows of the site's clusters, and tells the external assets of `landing` what arrived."""
     site = load_site(site_path())
     try:
-        collected = collect_slurm(site, sorted(site.content.clusters), tell=context.log.info)
+        collected = collect_slurm(site, site.slurm_clusters, tell=context.log.info)
     except CapacityError as error:
         raise dg.Failure(str(error), allow_retries=False) from error
     for warning in collected.warnings:

@@ -458,3 +458,80 @@ def test_two_undated_files_of_one_bill_do_not_count_twice_unseen(
     site = make_site(TOML, {"bills/a.csv": text([one]), "bills/b.csv": text([other])}, folder="parts")
     checks = {check.name: check for check in build(site)["core.bills"].checks}
     assert checks["bills_are_delivered_once"].has_passed
+
+
+POWERED = """
+[site]
+name = "powered"
+first_day = 2026-01-01
+
+[clusters.alpha]
+time_zone = "UTC"
+
+[accelerators.h100]
+
+[[sources]]
+kind = "inventory"
+files = "inventory.csv"
+
+[[sources]]
+kind = "power_rates"
+files = "power*.csv"
+
+[[sources]]
+kind = "flat_costs"
+files = "flat*.csv"
+"""
+INVENTORY = """\
+cluster,node,pool,accelerator_model,accelerators,in_service_at,retired_at
+alpha,h1,train,h100,8,2026-01-01T00:00:00Z,
+"""
+RATES = "cluster,pool,model,kw,pue,price_per_kwh,currency,valid_from,valid_to\n"
+
+
+@pytest.mark.case("P65")
+def test_power_is_draw_times_pue_times_tariff(
+    make_site: Callable[..., Site], build: Callable[..., Any], query: Query
+) -> None:
+    rate = "alpha,train,h100,1.275,1.3,0.08,USD,2026-01-01,2026-01-03\n"
+    site = make_site(POWERED, {"inventory.csv": INVENTORY, "power.csv": RATES + rate})
+    build(site, as_of=datetime(2026, 1, 4, tzinfo=UTC))
+    daily = """
+        select usage_date, power_cost, power_cost / installed_hours, missing_components
+        from report.cost_per_accelerator_hour_daily order by usage_date
+    """
+    day = (Decimal("25.4592"), 0.1326)
+    assert query(site, daily) == [
+        (date(2026, 1, 1), *day, None),
+        (date(2026, 1, 2), *day, None),
+        (date(2026, 1, 3), None, None, "power"),
+    ]
+    assert query(site, "select sum(energy_kwh) from mart.energy_daily") == [(Decimal("636.48"),)]
+    header = "cost_component,cluster,pool,amount,currency,period_start,period_end\n"
+    bill = header + "power,alpha,train,9,USD,2026-01-03,2026-01-04\n"
+    (site.landing / "flat.csv").write_text(bill, encoding="utf-8")
+    outcomes = build(site, as_of=datetime(2026, 1, 4, tzinfo=UTC))
+    assert query(site, daily)[2] == (date(2026, 1, 3), Decimal(9), 9 / 192, None)
+    assert all(check.has_passed for check in outcomes["core.power_rates"].checks)
+    (site.landing / "flat.csv").write_text(bill.replace("2026-01-03,", "2026-01-02,"), encoding="utf-8")
+    checks = {
+        check.name: check for check in build(site, as_of=datetime(2026, 1, 4, tzinfo=UTC))["core.power_rates"].checks
+    }
+    assert not checks["power_is_paid_once"].has_passed
+
+
+def test_power_rates_that_cannot_be_read_are_kept_with_their_reason(read: Callable[..., Any]) -> None:
+    lines = {
+        "unreadable_kilowatts": "alpha,train,h100,much,1.3,0.08,USD,2026-01-01,",
+        "unreadable_pue": "alpha,train,h100,1,0.9,0.08,USD,2026-01-01,",
+        "unreadable_price": "alpha,train,h100,1,1.3,8 ct,USD,2026-01-01,",
+        "unreadable_currency": "alpha,train,h100,1,1.3,0.08,usd,2026-01-01,",
+        "unreadable_valid_from": "alpha,train,h100,1,1.3,0.08,USD,,",
+        "unreadable_valid_to": "alpha,train,h100,1,1.3,0.08,USD,2026-01-01,soon",
+        "end_before_start": "alpha,train,h100,1,1.3,0.08,USD,2026-01-02,2026-01-01",
+        "no_pool": "alpha,,h100,1,1.3,0.08,USD,2026-01-01,",
+        "undeclared_cluster": "gamma,train,h100,1,1.3,0.08,USD,2026-01-01,",
+    }
+    found = read("power_rates", RATES + "\n".join(lines.values()) + "\n", time_zone="UTC")
+    assert [row["reject_reason"] for row in found.rejected] == list(lines)
+    assert not found.accepted

@@ -2,7 +2,7 @@
 -- always sum to the charge. Of bills, the cost is what usage, adjustments and purchases effectively cost, without the
 -- purchases of commitments, which usage pays back; taxes and credits stand beside it. What belongs to a pool as a whole is
 -- split over its models by installed time (of pools that only bills know, by rented time); where nothing is installed it
--- stays with the model `unassigned`.
+-- stays with the model `unassigned`. Where power has a rate, it is drawn by what is installed.
 with windows as (
     select
         cluster_days.usage_date,
@@ -92,6 +92,24 @@ slices as (
         and bills.starts_at < windows.window_end_at
         and bills.ends_at > windows.window_start_at
     where bills.cost_picos <> 0 or bills.unused_picos <> 0 or bills.tax_picos <> 0 or bills.credit_picos <> 0
+    union all
+    select
+        energy.usage_date,
+        energy.cluster,
+        energy.pool,
+        energy.accelerator_model,
+        'power',
+        coalesce(pools.tenure, 'owned'),
+        energy.currency,
+        amount_picos(energy.power_cost),
+        amount_picos(0),
+        amount_picos(0),
+        amount_picos(0),
+        amount_picos(null),
+        amount_picos(null)
+    from mart.energy_daily as energy
+    left join site.pools as pools on energy.pool = pools.pool
+    where energy.usage_date in (select usage_date from days)
 ),
 
 summed as (

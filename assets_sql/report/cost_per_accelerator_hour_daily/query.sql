@@ -184,6 +184,39 @@ billed as (
         in_service.last_at
 ),
 
+-- Of pools that ever have a power rate, the days on which something installed has none.
+powered as (
+    select
+        usage_date,
+        cluster,
+        pool,
+        cast(sum(powered_unit_seconds) as bigint) as powered_unit_seconds
+    from mart.energy_daily
+    where usage_date in (select usage_date from days)
+    group by usage_date, cluster, pool
+),
+
+unpowered as (
+    select
+        fleet.usage_date,
+        fleet.cluster,
+        fleet.pool
+    from fleet
+    left join powered
+        on fleet.usage_date = powered.usage_date
+        and fleet.cluster = powered.cluster
+        and fleet.pool = powered.pool
+    left join billed
+        on fleet.usage_date = billed.usage_date
+        and fleet.cluster = billed.cluster
+        and fleet.pool = billed.pool
+        and billed.cost_component = 'power'
+        and billed.billed_seconds >= billed.needed_seconds
+    where (fleet.cluster, fleet.pool) in (select (cluster, pool) from core.power_rates) and billed.pool is null
+    group by fleet.usage_date, fleet.cluster, fleet.pool, powered.powered_unit_seconds
+    having sum(fleet.installed_unit_seconds) > coalesce(powered.powered_unit_seconds, 0)
+),
+
 missing as (
     select
         usage_date,
@@ -194,6 +227,8 @@ missing as (
         select usage_date, cluster, pool, cost_component from billed where billed_seconds < needed_seconds
         union all
         select usage_date, cluster, pool, 'bill of ' || provider_name from untold
+        union all
+        select usage_date, cluster, pool, 'power' from unpowered
     ) as unknown
     group by usage_date, cluster, pool
 ),

@@ -27,6 +27,16 @@ with amounts as (
     group by cluster, pool, accelerator_model, cost_component, tenure, currency, starts_at, ends_at
 ),
 
+energy as (
+    select
+        cluster,
+        pool,
+        currency,
+        amount_picos(sum(power_cost)) as power_picos
+    from mart.energy_daily
+    group by cluster, pool, currency
+),
+
 accrued as (
     select
         amounts.cluster,
@@ -52,15 +62,21 @@ accrued as (
     group by amounts.cluster, amounts.pool, amounts.cost_component, amounts.currency
 ),
 
+-- What is not charged, but drawn at a rate, is in the cost of power.
 costs as (
     select
-        cluster,
-        pool,
-        cost_component,
-        currency,
-        amount_picos(sum(cost)) as cost_picos
-    from mart.cost_daily
-    group by cluster, pool, cost_component, currency
+        cost_daily.cluster,
+        cost_daily.pool,
+        cost_daily.cost_component,
+        cost_daily.currency,
+        amount_picos(sum(cost_daily.cost)) - coalesce(any_value(energy.power_picos), 0) as cost_picos
+    from mart.cost_daily as cost_daily
+    left join energy
+        on cost_daily.cost_component = 'power'
+        and cost_daily.cluster = energy.cluster
+        and cost_daily.pool = energy.pool
+        and cost_daily.currency = energy.currency
+    group by cost_daily.cluster, cost_daily.pool, cost_daily.cost_component, cost_daily.currency
 )
 
 select
