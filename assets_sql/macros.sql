@@ -66,6 +66,13 @@ create or replace temp macro portion(amount, part, whole) as
         else 0
     end;
 
+-- An amount in another currency, rounded half up in magnitude; without a rate it is as it was.
+create or replace temp macro converted_picos(amount, rate) as
+    case
+        when rate is null then amount
+        else (case when amount < 0 then -1 else 1 end) * ((abs(amount) * rate + 500000000000) // 1000000000000)
+    end;
+
 -- Somebody's share of an amount, cut from running sums so that the shares of all always sum to it: `so_far` is the sum of the
 -- parts up to and including their own.
 create or replace temp macro running_share(amount, so_far, part, whole) as

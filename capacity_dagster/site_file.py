@@ -35,6 +35,7 @@ SourceKind = Literal[
     "purchase_lots",
     "flat_costs",
     "power_rates",
+    "exchange_rates",
     "focus_charges",
 ]
 
@@ -215,7 +216,10 @@ class Reconciliation(_Section):
 
 
 class Costs(_Section):
-    """How purchases become costs of a day."""
+    """How purchases and bills become costs of a day."""
+
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
+    """The currency into which all costs are converted, by delivered exchange rates; without it each keeps its own."""
 
     depreciation: Literal["straight_line", "annuity"] = "straight_line"
     """Which of the two is part of the cost; both are shown."""

@@ -45,6 +45,7 @@ def _rows(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
                 content.reconciliation.tolerance_share,
                 content.costs.depreciation,
                 content.costs.cost_of_capital,
+                content.costs.currency,
             )
         ],
         "site.clusters": [

@@ -37,7 +37,9 @@ from capacity_dagster.tables.quoting import identifier, literal
 READER_VERSION = 4
 """Changes when reading in Python changes meaning, so that every file is read again."""
 
-SPREADSHEETS = frozenset({"inventory", "org_mapping", "entitlements", "purchase_lots", "flat_costs", "power_rates"})
+SPREADSHEETS = frozenset(
+    {"inventory", "org_mapping", "entitlements", "purchase_lots", "flat_costs", "power_rates", "exchange_rates"}
+)
 """Kinds that people keep as CSV with quoting, or as Parquet."""
 
 BILLS = frozenset({"focus_charges"})

@@ -535,3 +535,47 @@ def test_power_rates_that_cannot_be_read_are_kept_with_their_reason(read: Callab
     found = read("power_rates", RATES + "\n".join(lines.values()) + "\n", time_zone="UTC")
     assert [row["reject_reason"] for row in found.rejected] == list(lines)
     assert not found.accepted
+
+
+@pytest.mark.case("P60")
+def test_currencies_are_added_only_at_a_rate(
+    make_site: Callable[..., Site], build: Callable[..., Any], query: Query
+) -> None:
+    day = date(2026, 1, 1)
+    bills = {"bills/1.csv": text([charge(day, "100"), charge(day, "100", BillingCurrency="EUR")])}
+    costs = "select currency, sum(cost) from mart.cost_daily group by all order by all"
+    apart = make_site(TOML, bills, folder="apart")
+    build(apart)
+    assert query(apart, costs) == [("EUR", 100), ("USD", 100)]
+
+    toml = TOML + "[costs]\ncurrency = 'USD'\n[[sources]]\nkind = 'exchange_rates'\nfiles = 'rates.csv'\n"
+    site = make_site(toml, bills, folder="one")
+    checks = {check.name: check for check in build(site)["core.accruals"].checks}
+    missing = checks["every_currency_has_a_rate"]
+    assert missing.is_blocking
+    assert not missing.has_passed
+    assert [(row["source_file"], row["source_line"]) for row in missing.sample] == [("bills/1.csv", 3)]
+    assert query(site, costs) == [("EUR", 100), ("USD", 100)]
+
+    header = "from,to,rate,valid_from,valid_to,provider\n"
+    invoiced = "EUR,USD,1.1,2026-01-01T00:00:00Z,2026-02-01T00:00:00Z,Cumulus\n"
+    (site.landing / "rates.csv").write_text(header + invoiced, encoding="utf-8")
+    checks = {check.name: check for check in build(site)["core.accruals"].checks}
+    assert checks["every_currency_has_a_rate"].has_passed
+    assert query(site, costs) == [("USD", 210)]
+    owed = "select idle_policy, currency, sum(total_cost) from report.showback_monthly group by all order by all"
+    assert [row[1:] for row in query(site, owed)] == [("USD", 210)] * 4
+
+
+def test_exchange_rates_that_cannot_be_read_are_kept_with_their_reason(read: Callable[..., Any]) -> None:
+    lines = {
+        "unreadable_currency": "Euro,USD,1.1,2026-01-01,2026-01-02",
+        "unreadable_rate": "EUR,USD,0,2026-01-01,2026-01-02",
+        "unreadable_valid_from": "EUR,USD,1.1,,2026-01-02",
+        "unreadable_valid_to": "EUR,USD,1.1,2026-01-01,",
+        "end_before_start": "EUR,USD,1.1,2026-01-01,2026-01-01",
+    }
+    content = "from,to,rate,valid_from,valid_to\n" + "\n".join(lines.values()) + "\n"
+    found = read("exchange_rates", content, time_zone="UTC")
+    assert [row["reject_reason"] for row in found.rejected] == list(lines)
+    assert not found.accepted

@@ -1,8 +1,7 @@
 -- Each charge's slice of each day: what has accrued by the end of the day less what had by its beginning, so that slices
--- always sum to the charge. Of bills, the cost is what usage, adjustments and purchases effectively cost, without the
--- purchases of commitments, which usage pays back; taxes and credits stand beside it. What belongs to a pool as a whole is
--- split over its models by installed time (of pools that only bills know, by rented time); where nothing is installed it
--- stays with the model `unassigned`. Where power has a rate, it is drawn by what is installed.
+-- always sum to the charge. Where power has a rate, it is drawn by what is installed, and converted at the day's exchange
+-- rate. What belongs to a pool as a whole is split over its models by installed time (of pools that only bills know, by
+-- rented time); where nothing is installed it stays with the model `unassigned`.
 with windows as (
     select
         cluster_days.usage_date,
@@ -13,85 +12,47 @@ with windows as (
     inner join days on cluster_days.usage_date = days.usage_date
 ),
 
--- An empty model is the pool as a whole.
-bills as (
-    select
-        starts_at,
-        ends_at,
-        cluster,
-        pool,
-        accelerator_model,
-        cost_component,
-        tenure,
-        currency,
-        amount_picos(sum(case
-            when charge_category in ('Usage', 'Adjustment') then effective_cost
-            when charge_category = 'Purchase' and commitment_discount_id = '' then effective_cost
-            else 0
-        end)) as cost_picos,
-        amount_picos(sum(case when charge_category = 'Usage' and is_unused then effective_cost else 0 end))
-            as unused_picos,
-        amount_picos(sum(case when charge_category = 'Tax' then effective_cost else 0 end)) as tax_picos,
-        amount_picos(sum(case when charge_category = 'Credit' then effective_cost else 0 end)) as credit_picos
-    from core.billed_charges
-    group by starts_at, ends_at, cluster, pool, accelerator_model, cost_component, tenure, currency
-),
-
 slices as (
     select
         windows.usage_date,
-        charges.cluster,
-        charges.pool,
-        coalesce(charges.accelerator_model, '') as accelerator_model,
-        charges.cost_component,
-        charges.tenure,
-        charges.currency,
+        accruals.cluster,
+        accruals.pool,
+        accruals.accelerator_model,
+        accruals.cost_component,
+        accruals.tenure,
+        accruals.currency,
         slice_picos(
-            charges.amount_picos, charges.starts_at, charges.ends_at, windows.window_start_at, windows.window_end_at
+            accruals.cost_picos, accruals.starts_at, accruals.ends_at, windows.window_start_at, windows.window_end_at
         ) as cost_picos,
-        amount_picos(0) as unused_picos,
-        amount_picos(0) as tax_picos,
-        amount_picos(0) as credit_picos,
         slice_picos(
-            charges.straight_line_picos, charges.starts_at, charges.ends_at, windows.window_start_at, windows.window_end_at
+            accruals.unused_picos, accruals.starts_at, accruals.ends_at, windows.window_start_at, windows.window_end_at
+        ) as unused_picos,
+        slice_picos(
+            accruals.tax_picos, accruals.starts_at, accruals.ends_at, windows.window_start_at, windows.window_end_at
+        ) as tax_picos,
+        slice_picos(
+            accruals.credit_picos, accruals.starts_at, accruals.ends_at, windows.window_start_at, windows.window_end_at
+        ) as credit_picos,
+        slice_picos(
+            accruals.straight_line_picos,
+            accruals.starts_at,
+            accruals.ends_at,
+            windows.window_start_at,
+            windows.window_end_at
         ) as straight_line_picos,
         slice_picos(
-            charges.annuity_picos, charges.starts_at, charges.ends_at, windows.window_start_at, windows.window_end_at
+            accruals.annuity_picos, accruals.starts_at, accruals.ends_at, windows.window_start_at, windows.window_end_at
         ) as annuity_picos
-    from core.charges as charges
+    from core.accruals as accruals
     inner join windows
-        on charges.cluster = windows.cluster
-        and charges.starts_at < windows.window_end_at
-        and charges.ends_at > windows.window_start_at
-    union all
-    select
-        windows.usage_date,
-        bills.cluster,
-        bills.pool,
-        bills.accelerator_model,
-        bills.cost_component,
-        bills.tenure,
-        bills.currency,
-        slice_picos(
-            bills.cost_picos, bills.starts_at, bills.ends_at, windows.window_start_at, windows.window_end_at
-        ),
-        slice_picos(
-            bills.unused_picos, bills.starts_at, bills.ends_at, windows.window_start_at, windows.window_end_at
-        ),
-        slice_picos(
-            bills.tax_picos, bills.starts_at, bills.ends_at, windows.window_start_at, windows.window_end_at
-        ),
-        slice_picos(
-            bills.credit_picos, bills.starts_at, bills.ends_at, windows.window_start_at, windows.window_end_at
-        ),
-        amount_picos(null),
-        amount_picos(null)
-    from bills
-    inner join windows
-        on bills.cluster = windows.cluster
-        and bills.starts_at < windows.window_end_at
-        and bills.ends_at > windows.window_start_at
-    where bills.cost_picos <> 0 or bills.unused_picos <> 0 or bills.tax_picos <> 0 or bills.credit_picos <> 0
+        on accruals.cluster = windows.cluster
+        and accruals.starts_at < windows.window_end_at
+        and accruals.ends_at > windows.window_start_at
+    where accruals.provider_name = ''
+        or accruals.cost_picos <> 0
+        or accruals.unused_picos <> 0
+        or accruals.tax_picos <> 0
+        or accruals.credit_picos <> 0
     union all
     select
         energy.usage_date,
@@ -100,16 +61,21 @@ slices as (
         energy.accelerator_model,
         'power',
         coalesce(pools.tenure, 'owned'),
-        energy.currency,
-        amount_picos(energy.power_cost),
+        case when rates.rate_picos is null then energy.currency else rates.to_currency end,
+        converted_picos(amount_picos(energy.power_cost), rates.rate_picos),
         amount_picos(0),
         amount_picos(0),
         amount_picos(0),
         amount_picos(null),
         amount_picos(null)
     from mart.energy_daily as energy
+    inner join windows on energy.usage_date = windows.usage_date and energy.cluster = windows.cluster
     left join site.pools as pools on energy.pool = pools.pool
-    where energy.usage_date in (select usage_date from days)
+    left join core.exchange_rates as rates
+        on rates.provider_name = ''
+        and energy.currency = rates.from_currency
+        and windows.window_start_at >= rates.valid_from_at
+        and windows.window_start_at < rates.valid_to_at
 ),
 
 summed as (

@@ -33,6 +33,8 @@ with records as (
     select 'flat_costs', cluster, load_id, null, source_file, source_line from raw.flat_costs
     union all
     select 'power_rates', cluster, load_id, null, source_file, source_line from raw.power_rates
+    union all
+    select 'exchange_rates', '', load_id, null, source_file, source_line from raw.exchange_rates
 ),
 
 -- Where each source's surviving records are; a source without a table of survivors keeps all it accepts.
@@ -52,6 +54,8 @@ survivors as (
     select 'entitlements', source_file, source_line from core.entitlements
     union all
     select 'power_rates', source_file, source_line from core.power_rates
+    union all
+    select 'exchange_rates', source_file, source_line from core.exchange_rates
     union all
     select case when charge_id like 'lot/%' then 'purchase_lots' else 'flat_costs' end, source_file, source_line
     from core.charges

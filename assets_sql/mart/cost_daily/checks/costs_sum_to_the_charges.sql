@@ -6,35 +6,10 @@ with amounts as (
         pool,
         cost_component,
         currency,
-        amount_picos,
+        cost_picos as amount_picos,
         starts_at,
         ends_at
-    from core.charges
-    union all
-    select
-        cluster,
-        pool,
-        cost_component,
-        currency,
-        amount_picos(sum(case
-            when charge_category = 'Purchase' and commitment_discount_id <> '' then 0
-            when charge_category in ('Tax', 'Credit') then 0
-            else effective_cost
-        end)),
-        starts_at,
-        ends_at
-    from core.billed_charges
-    group by cluster, pool, accelerator_model, cost_component, tenure, currency, starts_at, ends_at
-),
-
-energy as (
-    select
-        cluster,
-        pool,
-        currency,
-        amount_picos(sum(power_cost)) as power_picos
-    from mart.energy_daily
-    group by cluster, pool, currency
+    from core.accruals
 ),
 
 accrued as (
@@ -62,21 +37,17 @@ accrued as (
     group by amounts.cluster, amounts.pool, amounts.cost_component, amounts.currency
 ),
 
--- What is not charged, but drawn at a rate, is in the cost of power.
+-- Power that is drawn at a rate is not charged.
 costs as (
     select
-        cost_daily.cluster,
-        cost_daily.pool,
-        cost_daily.cost_component,
-        cost_daily.currency,
-        amount_picos(sum(cost_daily.cost)) - coalesce(any_value(energy.power_picos), 0) as cost_picos
-    from mart.cost_daily as cost_daily
-    left join energy
-        on cost_daily.cost_component = 'power'
-        and cost_daily.cluster = energy.cluster
-        and cost_daily.pool = energy.pool
-        and cost_daily.currency = energy.currency
-    group by cost_daily.cluster, cost_daily.pool, cost_daily.cost_component, cost_daily.currency
+        cluster,
+        pool,
+        cost_component,
+        currency,
+        amount_picos(sum(cost)) as cost_picos
+    from mart.cost_daily
+    where cost_component <> 'power' or (cluster, pool) not in (select (cluster, pool) from core.power_rates)
+    group by cluster, pool, cost_component, currency
 )
 
 select
@@ -89,3 +60,4 @@ select
 from accrued
 full outer join costs using (cluster, pool, cost_component, currency)
 where coalesce(accrued.accrued_picos, 0) <> coalesce(costs.cost_picos, 0)
+    and (cost_component <> 'power' or (cluster, pool) not in (select (cluster, pool) from core.power_rates))

@@ -1,0 +1,110 @@
+-- Of bills, the cost is what usage, adjustments and purchases effectively cost, without the purchases of commitments, which
+-- usage pays back; taxes and credits stand beside it. An amount in another currency than the site's is converted once: at
+-- the rate of its provider's invoices for the billing period, else at the rate of the day on which it begins. No rate is
+-- carried forward. An empty model is the pool as a whole.
+with amounts as (
+    select
+        charge_id as accrual_id,
+        starts_at,
+        ends_at,
+        cluster,
+        pool,
+        coalesce(accelerator_model, '') as accelerator_model,
+        cost_component,
+        tenure,
+        currency,
+        '' as provider_name,
+        starts_at as invoiced_at,
+        amount_picos as cost_picos,
+        amount_picos(0) as unused_picos,
+        amount_picos(0) as tax_picos,
+        amount_picos(0) as credit_picos,
+        straight_line_picos,
+        annuity_picos,
+        source_file,
+        source_line
+    from core.charges
+    union all
+    select
+        concat_ws(
+            '/', 'bill', provider_name, currency, cast(epoch_us(billing_period_start_at) // 1000000 as varchar)
+        ),
+        starts_at,
+        ends_at,
+        cluster,
+        pool,
+        accelerator_model,
+        cost_component,
+        tenure,
+        currency,
+        provider_name,
+        billing_period_start_at,
+        amount_picos(sum(case
+            when charge_category in ('Usage', 'Adjustment') then effective_cost
+            when charge_category = 'Purchase' and commitment_discount_id = '' then effective_cost
+            else 0
+        end)),
+        amount_picos(sum(case when charge_category = 'Usage' and is_unused then effective_cost else 0 end)),
+        amount_picos(sum(case when charge_category = 'Tax' then effective_cost else 0 end)),
+        amount_picos(sum(case when charge_category = 'Credit' then effective_cost else 0 end)),
+        amount_picos(null),
+        amount_picos(null),
+        cast(null as varchar),
+        cast(null as bigint)
+    from core.billed_charges
+    group by
+        provider_name,
+        currency,
+        billing_period_start_at,
+        starts_at,
+        ends_at,
+        cluster,
+        pool,
+        accelerator_model,
+        cost_component,
+        tenure
+),
+
+rated as (
+    select
+        amounts.*,
+        settings.currency as site_currency,
+        coalesce(invoices.rate_picos, dated.rate_picos) as rate_picos
+    from amounts
+    left join site.settings as settings on amounts.currency <> settings.currency
+    left join core.exchange_rates as invoices
+        on settings.currency is not null
+        and amounts.provider_name <> ''
+        and amounts.provider_name = invoices.provider_name
+        and amounts.currency = invoices.from_currency
+        and amounts.invoiced_at >= invoices.valid_from_at
+        and amounts.invoiced_at < invoices.valid_to_at
+    left join core.exchange_rates as dated
+        on settings.currency is not null
+        and dated.provider_name = ''
+        and amounts.currency = dated.from_currency
+        and amounts.starts_at >= dated.valid_from_at
+        and amounts.starts_at < dated.valid_to_at
+)
+
+select
+    accrual_id,
+    starts_at,
+    ends_at,
+    cluster,
+    pool,
+    accelerator_model,
+    cost_component,
+    tenure,
+    case when rate_picos is null then currency else site_currency end as currency,
+    currency as charged_currency,
+    provider_name,
+    converted_picos(cost_picos, rate_picos) as cost_picos,
+    converted_picos(unused_picos, rate_picos) as unused_picos,
+    converted_picos(tax_picos, rate_picos) as tax_picos,
+    converted_picos(credit_picos, rate_picos) as credit_picos,
+    converted_picos(straight_line_picos, rate_picos) as straight_line_picos,
+    converted_picos(annuity_picos, rate_picos) as annuity_picos,
+    source_file,
+    source_line
+from rated
