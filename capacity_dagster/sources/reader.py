@@ -114,13 +114,13 @@ class Reader:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:20]
 
     def _zone(self, delivery: Delivery) -> str | None:
-        """The zone of times without one: the source's, else its cluster's, else the one that all clusters share."""
+        """The zone of times without one: the source's, else its cluster's, else that of all with a scheduler."""
         source, clusters = delivery.source, self.site.content.clusters
         if delivery.kind in BILLS:
             return "UTC"
         if source.time_zone or source.cluster:
             return source.time_zone or clusters[source.cluster or ""].time_zone
-        zones = {cluster.time_zone for cluster in clusters.values()}
+        zones = {cluster.time_zone for cluster in clusters.values() if cluster.scheduler != "none"}
         return zones.pop() if len(zones) == 1 else None
 
     def read(self, connection: duckdb.DuckDBPyConnection, delivery: Delivery) -> Load:

@@ -468,6 +468,10 @@ first_day = 2026-01-01
 [clusters.alpha]
 time_zone = "UTC"
 
+# It has no times without a zone, and does not make those of the others unclear.
+[clusters.cloud]
+scheduler = "none"
+
 [accelerators.h100]
 
 [[sources]]
