@@ -74,9 +74,12 @@ create or replace temp macro converted_picos(amount, rate) as
     end;
 
 -- Somebody's share of an amount, cut from running sums so that the shares of all always sum to it: `so_far` is the sum of the
--- parts up to and including their own.
+-- parts up to and including their own. All of it, where there is nothing to share it by.
 create or replace temp macro running_share(amount, so_far, part, whole) as
-    portion(amount, so_far, whole) - portion(amount, so_far - part, whole);
+    case
+        when whole is null then amount
+        else portion(amount, so_far, whole) - portion(amount, so_far - part, whole)
+    end;
 
 -- How often a unit is wholly in an amount, rounded down: of -1 in units of 10, -1 times.
 create or replace temp macro whole_units(amount, unit) as

@@ -52,17 +52,7 @@ with amounts as (
         cast(null as varchar),
         cast(null as bigint)
     from core.billed_charges
-    group by
-        provider_name,
-        currency,
-        billing_period_start_at,
-        starts_at,
-        ends_at,
-        cluster,
-        pool,
-        accelerator_model,
-        cost_component,
-        tenure
+    group by all
 ),
 
 rated as (

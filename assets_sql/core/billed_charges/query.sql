@@ -1,5 +1,6 @@
--- The charges of the bills that count, summed by all that a cost is told apart by. An empty model is the pool as a whole;
--- accelerator-seconds are those of usage that is neither unused nor a correction, whose quantity need not mean anything.
+-- The charges of the bills that count, summed by all that a cost is told apart by. An empty model is the pool as a
+-- whole; accelerator-seconds are those of usage that is neither unused nor a correction, whose quantity need not mean
+-- anything.
 -- What is unused of a commitment belongs to the pools that used it in that month, in proportion to what they paid.
 with charges as (
     select
@@ -98,17 +99,13 @@ placed as (
         charges.is_correction,
         charges.commitment_discount_id,
         charges.is_unused,
+        running_share(amount_picos(charges.billed_cost), weighted.so_far, weighted.weight, weighted.whole)
+            as billed_picos,
+        running_share(amount_picos(charges.effective_cost), weighted.so_far, weighted.weight, weighted.whole)
+            as effective_picos,
         case
-            when weighted.whole is null then amount_picos(charges.billed_cost)
-            else running_share(amount_picos(charges.billed_cost), weighted.so_far, weighted.weight, weighted.whole)
-        end as billed_picos,
-        case
-            when weighted.whole is null then amount_picos(charges.effective_cost)
-            else running_share(amount_picos(charges.effective_cost), weighted.so_far, weighted.weight, weighted.whole)
-        end as effective_picos,
-        case
-            when charges.commitment_discount_id = '' or charges.charge_category <> 'Usage' or charges.is_correction then 0
-            when weighted.whole is null then amount_picos(charges.quantity)
+            when charges.commitment_discount_id = '' or charges.charge_category <> 'Usage' or charges.is_correction
+                then 0
             else running_share(amount_picos(charges.quantity), weighted.so_far, weighted.weight, weighted.whole)
         end as quantity_picos,
         case
@@ -146,19 +143,4 @@ select
     picos_amount(sum(quantity_picos)) as commitment_quantity,
     cast(round(sum(unit_seconds)) as bigint) as billed_unit_seconds
 from placed
-group by
-    starts_at,
-    ends_at,
-    cluster,
-    pool,
-    accelerator_model,
-    cost_component,
-    tenure,
-    currency,
-    provider_name,
-    billing_account_id,
-    billing_period_start_at,
-    charge_category,
-    is_correction,
-    commitment_discount_id,
-    is_unused
+group by all

@@ -164,22 +164,10 @@ settled as (
         summed.cost_component,
         summed.tenure,
         summed.currency,
-        case
-            when weighted.weight is null then summed.cost_picos
-            else running_share(summed.cost_picos, weighted.weight_so_far, weighted.weight, weighted.pool_weight)
-        end,
-        case
-            when weighted.weight is null then summed.unused_picos
-            else running_share(summed.unused_picos, weighted.weight_so_far, weighted.weight, weighted.pool_weight)
-        end,
-        case
-            when weighted.weight is null then summed.tax_picos
-            else running_share(summed.tax_picos, weighted.weight_so_far, weighted.weight, weighted.pool_weight)
-        end,
-        case
-            when weighted.weight is null then summed.credit_picos
-            else running_share(summed.credit_picos, weighted.weight_so_far, weighted.weight, weighted.pool_weight)
-        end,
+        running_share(summed.cost_picos, weighted.weight_so_far, weighted.weight, weighted.pool_weight),
+        running_share(summed.unused_picos, weighted.weight_so_far, weighted.weight, weighted.pool_weight),
+        running_share(summed.tax_picos, weighted.weight_so_far, weighted.weight, weighted.pool_weight),
+        running_share(summed.credit_picos, weighted.weight_so_far, weighted.weight, weighted.pool_weight),
         amount_picos(null),
         amount_picos(null)
     from summed
