@@ -248,5 +248,7 @@ def test_the_sample_costs_what_it_says(
     checks = {check.name: check for check in outcomes["report.focus_conformance"].checks}
     assert not checks["bills_are_as_focus_says"].has_passed
     assert checks["bills_are_as_focus_says"].sample
+    odd = {(row["focus_column"], row["rows_broken"]) for row in checks["bills_have_no_oddities"].sample}
+    assert odd == {("AvailabilityZone", 51), ("BilledCost", 12), ("EffectiveCost", 12)}
     trust = "select sum(rows_received), sum(rows_accepted) from report.data_trust_daily where source = 'focus_charges'"
     assert query(site, trust) == [(1000, 1000)]
