@@ -20,9 +20,7 @@ with amounts as (
         amount_picos(0) as tax_picos,
         amount_picos(0) as credit_picos,
         straight_line_picos,
-        annuity_picos,
-        source_file,
-        source_line
+        annuity_picos
     from core.charges
     union all
     select
@@ -48,9 +46,7 @@ with amounts as (
         amount_picos(sum(case when charge_category = 'Tax' then effective_cost else 0 end)),
         amount_picos(sum(case when charge_category = 'Credit' then effective_cost else 0 end)),
         amount_picos(null),
-        amount_picos(null),
-        cast(null as varchar),
-        cast(null as bigint)
+        amount_picos(null)
     from core.billed_charges
     group by all
 ),
@@ -94,7 +90,5 @@ select
     converted_picos(tax_picos, rate_picos) as tax_picos,
     converted_picos(credit_picos, rate_picos) as credit_picos,
     converted_picos(straight_line_picos, rate_picos) as straight_line_picos,
-    converted_picos(annuity_picos, rate_picos) as annuity_picos,
-    source_file,
-    source_line
+    converted_picos(annuity_picos, rate_picos) as annuity_picos
 from rated

@@ -14,17 +14,17 @@ unrated_bills as (
         charged_currency,
         starts_at
     from unrated
-    where source_file is null
+    where accrual_id like 'bill/%'
 )
 
 select
-    charged_currency,
-    starts_at,
-    accrual_id,
-    source_file,
-    source_line
+    unrated.charged_currency,
+    unrated.starts_at,
+    unrated.accrual_id,
+    charges.source_file,
+    charges.source_line
 from unrated
-where source_file is not null
+inner join core.charges as charges on unrated.accrual_id = charges.charge_id
 union all
 select
     charges.currency,
