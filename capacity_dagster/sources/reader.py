@@ -191,10 +191,9 @@ class Reader:
             if self.table.name in BILLS and found.form == "text":
                 file, found = _clean(delivery.file, found, Path(scratch))
                 create_delivered_well_formed_csv(connection, self.table, delivery.source, file, found)
+                whole_lines = found.lines - (0 if delivery.source.columns else 1)
                 try:
-                    if self._copy(connection, typed, parameters, records) == found.lines - (
-                        not delivery.source.columns
-                    ):
+                    if self._copy(connection, typed, parameters, records, whole_lines):
                         return
                 except duckdb.InvalidInputException:
                     pass  # it is not well-formed: its records are taken one by one
@@ -219,17 +218,33 @@ class Reader:
         parameters["absent_columns"] = [name for name, each in delivered.items() if positions[each.column] is None]
         parameters["unknown_columns"] = unused_columns(self.table, names)
 
-    def _copy(self, connection: duckdb.DuckDBPyConnection, typed: str, parameters: dict[str, Any], target: Path) -> int:
-        """Writes Parquet under a temporary name first, so that a killed run leaves no half file; returns its rows."""
+    def _copy(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        typed: str,
+        parameters: dict[str, Any],
+        target: Path,
+        expected_rows: int | None = None,
+    ) -> bool:
+        """Writes Parquet under a temporary name first, so that a killed run leaves no half file.
+
+        Returns:
+            whether it was written; not if it would have other than the expected number of rows.
+        """
         used = {name: value for name, value in parameters.items() if re.search(rf"\${name}\b", typed)}
         temporary = _made(target.parent) / f"{target.name}.{os.getpid()}.tmp"
-        rows = connection.execute(
-            f"copy ({typed}) to {literal(temporary)} "
-            f"(format parquet, parquet_version v2, compression zstd, row_group_size {ROW_GROUP})",
-            used,
-        ).fetchall()
-        temporary.replace(target)
-        return int(rows[0][0])
+        try:
+            rows = connection.execute(
+                f"copy ({typed}) to {literal(temporary)} "
+                f"(format parquet, parquet_version v2, compression zstd, row_group_size {ROW_GROUP})",
+                used,
+            ).fetchall()
+            if expected_rows is not None and rows != [(expected_rows,)]:
+                return False
+            temporary.replace(target)
+            return True
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def _deliver(
         self,
