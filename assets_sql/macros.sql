@@ -66,6 +66,15 @@ create or replace temp macro portion(amount, part, whole) as
         else 0
     end;
 
+-- What of a bill's charge is a cost: usage, adjustments and purchases, without the purchases of commitments, which usage
+-- pays back, and without taxes and credits, which stand beside it.
+create or replace temp macro bill_cost(charge_category, commitment_discount_id, effective_cost) as
+    case
+        when charge_category in ('Usage', 'Adjustment') then effective_cost
+        when charge_category = 'Purchase' and commitment_discount_id = '' then effective_cost
+        else 0
+    end;
+
 -- An amount in another currency, rounded half up in magnitude; without a rate it is as it was.
 create or replace temp macro converted_picos(amount, rate) as
     case

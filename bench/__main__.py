@@ -25,7 +25,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
@@ -37,7 +36,7 @@ from rich.table import Table
 
 from bench.measure import measure
 from capacity_dagster.demo.generated_bills import write_bills
-from capacity_dagster.demo.generated_fleet import DAY, FIRST_DAY
+from capacity_dagster.demo.generated_fleet import DAY, FIRST_DAY, beginning_of
 
 ROOT = Path(__file__).parent.parent
 CONTENDERS = ("product", "reference", "tokenise", "polars", "pandas")
@@ -186,7 +185,7 @@ class Bench:
         """Everything, with bills of rented machines beside; and what their days, summed by hand, should be."""
         folder = copy_site(site, self._output("bills", size), is_linked=False)
         attempts, days = map(int, size.split("-"))
-        first_at = int(datetime(FIRST_DAY.year, FIRST_DAY.month, FIRST_DAY.day, tzinfo=UTC).timestamp())
+        first_at = beginning_of(FIRST_DAY)
         write_bills(folder, first_at, first_at + days * DAY, round(attempts * CHARGES_PER_ATTEMPT))
         used = self.build(f"{size}: product with bills", folder)
         text = sum(file.stat().st_size for file in (folder / "landing/bills").iterdir())

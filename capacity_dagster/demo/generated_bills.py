@@ -8,7 +8,7 @@ from pathlib import Path
 
 import duckdb
 
-from capacity_dagster.demo.generated_fleet import DAY, HOUR, day_of
+from capacity_dagster.demo.generated_fleet import DAY, HOUR, beginning_of, day_of
 from capacity_dagster.sources.slurm_commands import STAMP
 from capacity_dagster.tables.catalogue import assets_folder
 from capacity_dagster.tables.quoting import literal
@@ -46,20 +46,20 @@ def write_bills(site: Path, first_at: int, as_of: int, charges: int) -> None:
     month = day_of(first_at).replace(day=1)
     before = month
     with duckdb.connect(":memory:") as connection:
-        while _seconds(month) < as_of:
-            until = min(_seconds(_next(month)), as_of)
+        while beginning_of(month) < as_of:
+            until = min(beginning_of(_next(month)), as_of)
             for collected_at in [until - DAY, until] if until == as_of else [until]:
-                if collected_at <= max(_seconds(month), first_at):
+                if collected_at <= max(beginning_of(month), first_at):
                     continue
                 stamp = datetime.fromtimestamp(collected_at, UTC).strftime(STAMP)
                 file = folder / f"focus-{month:%Y-%m}-collected-{stamp}.csv"
                 connection.execute(
                     f"copy ({query}) to {literal(file)} (format csv, header true)",
                     {
-                        "month_start": _seconds(month),
-                        "month_end": _seconds(_next(month)),
+                        "month_start": beginning_of(month),
+                        "month_end": beginning_of(_next(month)),
                         "until": collected_at,
-                        "before": _seconds(before),
+                        "before": beginning_of(before),
                         "machines": machines,
                     },
                 )
@@ -70,7 +70,3 @@ def write_bills(site: Path, first_at: int, as_of: int, charges: int) -> None:
 
 def _next(month: date) -> date:
     return (month + timedelta(days=32)).replace(day=1)
-
-
-def _seconds(day: date) -> int:
-    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())

@@ -120,11 +120,16 @@ def generate_fleet(attempts: int, days: int, seed: int) -> Fleet:
     if attempts < 1_000 or days < 1:
         raise ValueError(f"{attempts} attempts in {days} days cannot be generated; expected at least 1,000 in 1 day")
     random = np.random.default_rng(seed)
-    first_at = int(datetime(FIRST_DAY.year, FIRST_DAY.month, FIRST_DAY.day, tzinfo=UTC).timestamp())
+    first_at = beginning_of(FIRST_DAY)
     as_of = first_at + days * DAY
     blocks = _blocks(random, max(8, round(attempts / days * NODES_PER_DAILY_ATTEMPT)), first_at, as_of)
     lanes = [lane for block in blocks for lane in _lanes(random, block, first_at, as_of)]
     return Fleet(first_at, as_of, blocks, lanes, _attempts(random, lanes, attempts, first_at, as_of))
+
+
+def beginning_of(day: date) -> int:
+    """The instant at which a UTC day begins."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
 
 
 def day_of(instant: int) -> date:

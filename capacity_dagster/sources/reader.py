@@ -120,7 +120,7 @@ class Reader:
             return "UTC"
         if source.time_zone or source.cluster:
             return source.time_zone or clusters[source.cluster or ""].time_zone
-        zones = {cluster.time_zone for cluster in clusters.values() if cluster.scheduler != "none"}
+        zones = {clusters[name].time_zone for name in self.site.slurm_clusters}
         return zones.pop() if len(zones) == 1 else None
 
     def read(self, connection: duckdb.DuckDBPyConnection, delivery: Delivery) -> Load:

@@ -1,7 +1,6 @@
--- Of bills, the cost is what usage, adjustments and purchases effectively cost, without the purchases of commitments, which
--- usage pays back; taxes and credits stand beside it. An amount in another currency than the site's is converted once: at
--- the rate of its provider's invoices for the billing period, else at the rate of the day on which it begins. No rate is
--- carried forward. An empty model is the pool as a whole.
+-- What sheets and bills charge, as costs, with what is beside them. An amount in another currency than the site's is
+-- converted once: at the rate of its provider's invoices for the billing period, else at the rate of the day on which it
+-- begins. No rate is carried forward. An empty model is the pool as a whole.
 with amounts as (
     select
         charge_id as accrual_id,
@@ -37,11 +36,7 @@ with amounts as (
         currency,
         provider_name,
         billing_period_start_at,
-        amount_picos(sum(case
-            when charge_category in ('Usage', 'Adjustment') then effective_cost
-            when charge_category = 'Purchase' and commitment_discount_id = '' then effective_cost
-            else 0
-        end)),
+        amount_picos(sum(bill_cost(charge_category, commitment_discount_id, effective_cost))),
         amount_picos(sum(case when charge_category = 'Usage' and is_unused then effective_cost else 0 end)),
         amount_picos(sum(case when charge_category = 'Tax' then effective_cost else 0 end)),
         amount_picos(sum(case when charge_category = 'Credit' then effective_cost else 0 end)),

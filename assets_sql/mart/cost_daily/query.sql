@@ -140,57 +140,32 @@ weighted as (
 
 settled as (
     select
-        usage_date,
-        cluster,
-        pool,
-        accelerator_model,
-        cost_component,
-        tenure,
-        currency,
-        cost_picos,
-        unused_picos,
-        tax_picos,
-        credit_picos,
-        straight_line_picos,
-        annuity_picos
-    from summed
-    where accelerator_model <> ''
-    union all
-    select
-        summed.usage_date,
-        summed.cluster,
-        summed.pool,
-        coalesce(weighted.accelerator_model, 'unassigned'),
-        summed.cost_component,
-        summed.tenure,
-        summed.currency,
-        running_share(summed.cost_picos, weighted.weight_so_far, weighted.weight, weighted.pool_weight),
-        running_share(summed.unused_picos, weighted.weight_so_far, weighted.weight, weighted.pool_weight),
-        running_share(summed.tax_picos, weighted.weight_so_far, weighted.weight, weighted.pool_weight),
-        running_share(summed.credit_picos, weighted.weight_so_far, weighted.weight, weighted.pool_weight),
-        amount_picos(null),
-        amount_picos(null)
+        summed.*,
+        coalesce(nullif(summed.accelerator_model, ''), weighted.accelerator_model, 'unassigned') as settled_model,
+        weighted.weight,
+        weighted.weight_so_far,
+        weighted.pool_weight
     from summed
     left join weighted
-        on summed.usage_date = weighted.usage_date
+        on summed.accelerator_model = ''
+        and summed.usage_date = weighted.usage_date
         and summed.cluster = weighted.cluster
         and summed.pool = weighted.pool
-    where summed.accelerator_model = ''
 )
 
 select
     usage_date,
     cluster,
     pool,
-    accelerator_model,
+    settled_model as accelerator_model,
     cost_component,
     tenure,
-    picos_amount(sum(cost_picos)) as cost,
-    picos_amount(sum(unused_picos)) as unused_commitment_cost,
-    picos_amount(sum(tax_picos)) as tax_cost,
-    picos_amount(sum(credit_picos)) as credit_cost,
+    picos_amount(sum(running_share(cost_picos, weight_so_far, weight, pool_weight))) as cost,
+    picos_amount(sum(running_share(unused_picos, weight_so_far, weight, pool_weight))) as unused_commitment_cost,
+    picos_amount(sum(running_share(tax_picos, weight_so_far, weight, pool_weight))) as tax_cost,
+    picos_amount(sum(running_share(credit_picos, weight_so_far, weight, pool_weight))) as credit_cost,
     picos_amount(sum(straight_line_picos)) as straight_line_cost,
     picos_amount(sum(annuity_picos)) as annuity_cost,
     currency
 from settled
-group by usage_date, cluster, pool, accelerator_model, cost_component, tenure, currency
+group by usage_date, cluster, pool, settled_model, cost_component, tenure, currency

@@ -13,6 +13,7 @@ with kinds as (
         end as charge_kind,
         billed_cost,
         effective_cost,
+        bill_cost(charge_category, commitment_discount_id, effective_cost) as cost,
         is_correction,
         cluster
     from core.billed_charges
@@ -26,13 +27,8 @@ select
     charge_kind,
     sum(billed_cost) as billed_cost,
     sum(effective_cost) as effective_cost,
-    sum(case when charge_kind in ('commitment_purchase', 'tax', 'credit') then 0 else effective_cost end) as cost,
-    sum(case
-        when charge_kind in ('commitment_purchase', 'tax', 'credit') or not is_correction then 0 else effective_cost
-    end) as correction_cost,
-    sum(case
-        when charge_kind in ('commitment_purchase', 'tax', 'credit') or cluster <> 'unassigned' then 0
-        else effective_cost
-    end) as unassigned_cost
+    sum(cost) as cost,
+    sum(case when is_correction then cost else 0 end) as correction_cost,
+    sum(case when cluster = 'unassigned' then cost else 0 end) as unassigned_cost
 from kinds
 group by billing_month, provider_name, billing_account_id, currency, charge_kind

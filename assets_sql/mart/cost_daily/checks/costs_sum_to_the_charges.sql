@@ -1,43 +1,30 @@
 -- severity: error
 -- The cost of all days of a component differs from what its charges accrued up to as_of, to the trillionth.
-with amounts as (
+with accrued as (
     select
-        cluster,
-        pool,
-        cost_component,
-        currency,
-        cost_picos as amount_picos,
-        starts_at,
-        ends_at
-    from core.accruals
-),
-
-accrued as (
-    select
-        amounts.cluster,
-        amounts.pool,
-        amounts.cost_component,
-        amounts.currency,
+        accruals.cluster,
+        accruals.pool,
+        accruals.cost_component,
+        accruals.currency,
         sum(
             accrued_picos(
-                amounts.amount_picos,
-                greatest(0, seconds_between(amounts.starts_at, least(amounts.ends_at, clusters.as_of_at))),
-                seconds_between(amounts.starts_at, amounts.ends_at)
+                accruals.cost_picos,
+                greatest(0, seconds_between(accruals.starts_at, least(accruals.ends_at, clusters.as_of_at))),
+                seconds_between(accruals.starts_at, accruals.ends_at)
             ) - accrued_picos(
-                amounts.amount_picos,
+                accruals.cost_picos,
                 greatest(0, seconds_between(
-                    amounts.starts_at, least(amounts.ends_at, clusters.first_at, clusters.as_of_at)
+                    accruals.starts_at, least(accruals.ends_at, clusters.first_at, clusters.as_of_at)
                 )),
-                seconds_between(amounts.starts_at, amounts.ends_at)
+                seconds_between(accruals.starts_at, accruals.ends_at)
             )
         ) as accrued_picos
-    from amounts
-    inner join core.clusters as clusters on amounts.cluster = clusters.cluster
+    from core.accruals as accruals
+    inner join core.clusters as clusters on accruals.cluster = clusters.cluster
     where clusters.as_of_at is not null
-    group by amounts.cluster, amounts.pool, amounts.cost_component, amounts.currency
+    group by accruals.cluster, accruals.pool, accruals.cost_component, accruals.currency
 ),
 
--- Power that is drawn at a rate is not charged.
 costs as (
     select
         cluster,
@@ -46,7 +33,6 @@ costs as (
         currency,
         amount_picos(sum(cost)) as cost_picos
     from mart.cost_daily
-    where cost_component <> 'power' or (cluster, pool) not in (select (cluster, pool) from core.power_rates)
     group by cluster, pool, cost_component, currency
 )
 
@@ -59,5 +45,6 @@ select
     costs.cost_picos
 from accrued
 full outer join costs using (cluster, pool, cost_component, currency)
+-- Power that is drawn at a rate is not charged.
 where coalesce(accrued.accrued_picos, 0) <> coalesce(costs.cost_picos, 0)
     and (cost_component <> 'power' or (cluster, pool) not in (select (cluster, pool) from core.power_rates))
