@@ -194,6 +194,10 @@ create or replace temp macro tres_count(tres, resource) as
         ), 0)
     end;
 
+-- A number of the journal, by the name of its column.
+create or replace temp macro journal_number(measure, amount) as
+    struct_pack(measure := measure, amount := cast(amount as decimal(38, 12)));
+
 -- A line of a bridge with its sign, for reading; null where it explains nothing.
 create or replace temp macro bridge_line(line, seconds) as
     case when seconds <> 0 then line || case when seconds > 0 then ' +' else ' ' end || cast(seconds as varchar) end;

@@ -2508,6 +2508,8 @@ select
     amount_of(cents * 10000000000) as direct_cost,
     amount_of(idle_cents * 10000000000) as idle_cost,
     amount_of((cents + idle_cents) * 10000000000) as total_cost,
+    amount_of(0) as adjustment_cost,
+    amount_of((cents + idle_cents) * 10000000000) as charged_cost,
     coalesce(is_complete, false) as is_complete,
     hours_of(allocated) as allocated_hours,
     hours_of(entitled) as entitled_hours,

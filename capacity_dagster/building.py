@@ -16,12 +16,13 @@ from capacity_dagster.errors import SourceError
 from capacity_dagster.landed import stale_deliveries
 from capacity_dagster.materialise import Materialiser
 from capacity_dagster.outcome import Outcome
-from capacity_dagster.publish import Publication, current, failed_checks, publishable
+from capacity_dagster.publish import failed_checks, publishable
 from capacity_dagster.site_file import SITE_VARIABLE, Site
 from capacity_dagster.sources.landing import Delivery, scan
 from capacity_dagster.sources.reader import CheckedLoad, Reader
 from capacity_dagster.tables.catalogue import load_catalogue
 from capacity_dagster.tables.checks import DELIVERIES_CHECK
+from capacity_dagster.versions import Publication, current
 from capacity_dagster.warehouse import Warehouse
 from capacity_dagster.wording import counted
 

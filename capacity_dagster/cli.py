@@ -1,4 +1,4 @@
-"""The command line: `capacity init`, `collect`, `check`, `build`, `demo`.
+"""The command line: `capacity init`, `collect`, `check`, `build`, `close`, `reopen`, `demo`.
 
 What belongs here: arguments, exit codes and what is printed. What does not: Dagster's definitions, building.
 """
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
 
-from capacity_dagster.errors import CapacityError, CollectionError, SiteFileError, SourceError
+from capacity_dagster.errors import CapacityError, ClosingError, CollectionError, SiteFileError, SourceError
 from capacity_dagster.site_file import SITE_VARIABLE, Site, load_site, shipped_demo
 from capacity_dagster.sources.landing import parse_instant
 from capacity_dagster.wording import counted
@@ -41,7 +41,7 @@ def _errors_told(command: Callable[..., int]) -> Callable[..., None]:
     def told(*args: Any, **kwargs: Any) -> None:
         try:
             sys.exit(command(*args, **kwargs))
-        except (SiteFileError, SourceError, CollectionError) as error:
+        except (SiteFileError, SourceError, CollectionError, ClosingError) as error:
             err.print(str(error), markup=False, style="red")
             sys.exit(EXIT_UNUSABLE)
         except (CapacityError, OSError, duckdb.Error) as error:
@@ -176,6 +176,36 @@ def build(
     if first and last and first > last:
         raise SiteFileError(f"--from is {first.date()}, after --to, {last.date()}; expected the same or an earlier day")
     return _build(site, _instant(as_of), first and first.date(), last and last.date(), allow_erasing)
+
+
+@main.command()
+@click.argument("month", type=click.DateTime(["%Y-%m"]))
+@_site_option
+@click.option("--incomplete", is_flag=True, help="Close it even where a bill or a price is missing.")
+@_errors_told
+def close(month: datetime, site_file: str | None, incomplete: bool) -> int:
+    """Freeze what is published of MONTH, such as 2026-10, and of the open months before it.
+
+    What is delivered for it later goes to report.restatement_journal, and is an adjustment of the first open month.
+    """
+    from capacity_dagster.closing import close_month
+
+    for closed in close_month(_site(site_file), month.date(), incomplete):
+        out.print(f"{closed.month:%Y-%m} is closed as version {closed.version} has it", markup=False)
+    return EXIT_BUILT
+
+
+@main.command()
+@click.argument("month", type=click.DateTime(["%Y-%m"]))
+@_site_option
+@_errors_told
+def reopen(month: datetime, site_file: str | None) -> int:
+    """Open MONTH, which was closed last: the next build publishes what is known of it."""
+    from capacity_dagster.closing import reopen_month
+
+    reopen_month(_site(site_file), month.date())
+    out.print(f"{month:%Y-%m} is open; build to publish what is known of it now", markup=False)
+    return EXIT_BUILT
 
 
 @main.command()

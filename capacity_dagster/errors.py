@@ -17,5 +17,9 @@ class CollectionError(CapacityError):
     """Another program was asked for data and did not give them."""
 
 
+class ClosingError(CapacityError):
+    """A month cannot be closed, or opened again."""
+
+
 class ContractError(CapacityError):
     """A table's SQL and its contract disagree: a defect of ours, never of the data."""

@@ -14,6 +14,7 @@ from datetime import date
 
 from capacity_dagster.differences import find_differences
 from capacity_dagster.errors import ContractError
+from capacity_dagster.history import write_history
 from capacity_dagster.landed import bring_landed_up_to_date
 from capacity_dagster.outcome import Outcome
 from capacity_dagster.site_relations import write_site_relations
@@ -53,6 +54,7 @@ class Materialiser:
         self.catalogue = catalogue
         self.tell = tell
         write_site_relations(warehouse)
+        write_history(warehouse, catalogue)
 
     def bring_up_to_date(self, table: Table, forced_days: Iterable[date] = ()) -> Outcome:
         """Builds what is stale of a table and checks it; what is up to date is left alone.

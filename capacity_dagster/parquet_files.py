@@ -63,16 +63,19 @@ def writer_version() -> str:
     return f"pyarrow {package_version('pyarrow')}"
 
 
-def planned_files(warehouse: Warehouse, table: Table) -> list[ParquetFile]:
+def planned_files(warehouse: Warehouse, table: Table, relation: str) -> list[ParquetFile]:
     """The files that a table's rows go into, in time: one a month, or one a day in months that are too large.
 
     A table without rows is one file without rows, which has its columns.
+
+    Args:
+        relation: what has the rows that are published of the table.
     """
     by = table.contract.files_by
     if by is None:
-        return [ParquetFile(f"{table.name}.parquet", 0, warehouse.row_count(table.relation))]
+        return [ParquetFile(f"{table.name}.parquet", 0, warehouse.row_count(relation))]
     days: list[tuple[date, int]] = warehouse.rows(
-        f"select cast({identifier(by)} as date) as day, count(*) from {table.relation} group by day order by day"
+        f"select cast({identifier(by)} as date) as day, count(*) from {relation} group by day order by day"
     )
     files: list[ParquetFile] = []
     for month, group in groupby(days, key=lambda each: f"{each[0]:%Y-%m}"):
@@ -87,12 +90,12 @@ def planned_files(warehouse: Warehouse, table: Table) -> list[ParquetFile]:
 
 
 def write_files(
-    warehouse: Warehouse, table: Table, files: Iterable[ParquetFile], folder: Path
+    warehouse: Warehouse, table: Table, relation: str, files: Iterable[ParquetFile], folder: Path
 ) -> Iterator[tuple[ParquetFile, str]]:
     """Writes files of a table into a folder, and tells each with its sha256."""
     columns = ", ".join(map(identifier, table.contract.columns))
     for batch in _batches(files, most_rows=BATCH_VALUES // len(table.columns)):
-        query = f"select {columns} from {table.relation}{_where(table, batch)}"
+        query = f"select {columns} from {relation}{_where(table, batch)}"
         rows = _SortedRows(warehouse.connection.sql(query).to_arrow_reader(ROW_GROUP), table, batch)
         first = 0
         for file in batch:

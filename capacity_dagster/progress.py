@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 from capacity_dagster.outcome import Outcome
 
 if TYPE_CHECKING:  # publishing tells its progress
-    from capacity_dagster.publish import Publication
+    from capacity_dagster.versions import Publication
 
 
 class Listener(Protocol):

@@ -5,74 +5,39 @@ What belongs here: the refusal to publish what did not pass, the version folder,
 A reader resolves `current` once and then reads files that never change. `work/capacity.duckdb` is never opened by them.
 """
 
-import errno
-import fcntl
 import hashlib
 import json
-import mmap
-import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import cache
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from capacity_dagster import progress
+from capacity_dagster.closing import closed_months, put_what_was_signed, restated_months, signed_relation
+from capacity_dagster.durable import copy_file, link_or_copy, make_durable, point
 from capacity_dagster.errors import CapacityError
 from capacity_dagster.materialise import Materialiser
 from capacity_dagster.parquet_files import planned_files, write_files, writer_version
-from capacity_dagster.tables.catalogue import Catalogue, Table, assets_folder, load_catalogue
+from capacity_dagster.tables.catalogue import Catalogue, Table, assets_folder
 from capacity_dagster.tables.checks import CheckOutcome
 from capacity_dagster.tables.quoting import identifier, literal
+from capacity_dagster.versions import CURRENT, MANIFEST, VERSIONS, Publication, code_version, current
 from capacity_dagster.warehouse import Warehouse
 from capacity_dagster.wording import counted
-
-CURRENT = "current"
-VERSIONS = "versions"
-MANIFEST = "manifest.json"
-COPIED_AT_ONCE = 8 << 20
-FICLONE = 0x40049409
-"""Linux's ioctl that makes a file share the blocks of another."""
 
 
 class PublishRefused(CapacityError):
     """The current state of the tables may not be published; what was published before stays."""
 
 
-@dataclass(frozen=True)
-class Publication:
-    """A published version.
-
-    Attributes:
-        folder: the immutable folder, resolved: what a reader should open.
-        is_new: false where nothing changed since it was published.
-    """
-
-    folder: Path
-    manifest: dict[str, Any]
-    is_new: bool
-
-
 def failed_checks(warehouse: Warehouse) -> list[tuple[str, CheckOutcome]]:
     """The blocking checks that have not passed on the current state of their table, with its name."""
     return [(name, check) for name, check in warehouse.all_checks() if check.is_blocking and not check.has_passed]
-
-
-def current(published: Path) -> Publication | None:
-    """What is published now, if anything."""
-    try:
-        folder = (published / CURRENT).resolve(strict=True)
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return Publication(folder, manifest, is_new=False)
 
 
 def publish(materialiser: Materialiser, run_id: str) -> Publication:
@@ -85,7 +50,7 @@ def publish(materialiser: Materialiser, run_id: str) -> Publication:
     warehouse, catalogue = materialiser.warehouse, materialiser.catalogue
     _refuse_unless_sound(materialiser)
     tables = [table for table in catalogue if table.is_published]
-    state = _states(materialiser)
+    state = _published_states(materialiser)
     content = publishable(materialiser)
     published = warehouse.site.published
     before = current(published)
@@ -98,9 +63,10 @@ def publish(materialiser: Materialiser, run_id: str) -> Publication:
     number = 1 + max((int(folder.name) for folder in _finished(versions)), default=0)
     scratch = versions / f"{number:06d}.unfinished"
     scratch.mkdir()
+    closed = [each.month for each in closed_months(published)]
     with _little_memory(warehouse):
-        tables_told = {table.full_name: _write_parquet(warehouse, table, scratch, before) for table in tables}
-    _write_database(warehouse, scratch / "capacity.duckdb")
+        tables_told = {table.full_name: _write_parquet(warehouse, table, scratch, before, closed) for table in tables}
+    _write_database(warehouse, scratch / "capacity.duckdb", tables_told)
     manifest = {
         "version": number,
         "published_at": datetime.now(UTC).isoformat("T", "seconds"),
@@ -113,23 +79,32 @@ def publish(materialiser: Materialiser, run_id: str) -> Publication:
         },
         "trust": trust_line(warehouse),
         "inputs": [
-            {"source": kind, "file": path, "sha256": sha256, "collected_at": at and f"{at.isoformat()}Z"}
-            for kind, path, sha256, at in warehouse.rows(
-                "select source_kind, source_file, content_sha256, collected_at from landing.deliveries "
-                "order by source_kind, source_file"
+            {
+                "source": kind,
+                "file": path,
+                "cluster": cluster,
+                "sha256": sha256,
+                "collected_at": at and f"{at.isoformat()}Z",
+            }
+            for kind, path, cluster, sha256, at in warehouse.rows(
+                "select source_kind, source_file, cluster, content_sha256, collected_at from landing.deliveries "
+                "order by source_kind, source_file, cluster"
             )
         ],
+        "site_sha256": warehouse.site.sha256,
+        "closed_months": [month.isoformat() for month in closed],
         "tables": tables_told,
         "checks": _check_results(warehouse),
         "state": state,
+        "core_state": _states(warehouse, catalogue.of_layer("core")),
     }
     (scratch / "README.md").write_text(_readme(catalogue, manifest), encoding="utf-8")
     manifest["cpu_seconds"] = round(time.process_time() - started, 3)
     (scratch / MANIFEST).write_text(json.dumps(manifest, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    _make_durable(scratch)
+    make_durable(scratch)
     folder = versions / f"{number:06d}"
     scratch.rename(folder)
-    _point(published / CURRENT, Path(VERSIONS) / folder.name)
+    point(published / CURRENT, Path(VERSIONS) / folder.name)
     warehouse.record_published(content)
     _prune(versions, warehouse.site.content.site.keep_versions, folder)
     return Publication(folder.resolve(), manifest, is_new=True)
@@ -137,16 +112,7 @@ def publish(materialiser: Materialiser, run_id: str) -> Publication:
 
 def publishable(materialiser: Materialiser) -> str:
     """Names the content that a version made now would have; what was published last is kept in the warehouse."""
-    return json.dumps([_states(materialiser), code_version()], sort_keys=True)
-
-
-@cache
-def code_version() -> str:
-    """The version of the package, and a digest of its SQL and contracts."""
-    digest = hashlib.sha256("".join(table.code_hash for table in load_catalogue()).encode())
-    for file in sorted((assets_folder() / "published").rglob("*.sql")):
-        digest.update(file.read_bytes())
-    return f"{package_version('capacity-dagster')}+{digest.hexdigest()[:12]}"
+    return json.dumps([_published_states(materialiser), code_version()], sort_keys=True)
 
 
 def trust_line(warehouse: Warehouse) -> str:
@@ -186,13 +152,13 @@ def _refuse_unless_sound(materialiser: Materialiser) -> None:
         raise PublishRefused("nothing is published:\n" + "\n".join(f"  {problem}" for problem in problems))
 
 
-def _states(materialiser: Materialiser) -> dict[str, str]:
-    """Which content each published table has now."""
-    versions = {
-        table.full_name: materialiser.warehouse.version(table.full_name)
-        for table in materialiser.catalogue
-        if table.is_published
-    }
+def _published_states(materialiser: Materialiser) -> dict[str, str]:
+    return _states(materialiser.warehouse, (table for table in materialiser.catalogue if table.is_published))
+
+
+def _states(warehouse: Warehouse, tables: Iterable[Table]) -> dict[str, str]:
+    """Which content each table has now."""
+    versions = {table.full_name: warehouse.version(table.full_name) for table in tables}
     return {name: f"{version.file_id} {version.number}" if version else "" for name, version in versions.items()}
 
 
@@ -208,33 +174,42 @@ def _little_memory(warehouse: Warehouse) -> Iterator[None]:
         warehouse.connection.execute(f"set memory_limit = '{limit}'")
 
 
-def _write_parquet(warehouse: Warehouse, table: Table, scratch: Path, before: Publication | None) -> dict[str, Any]:
+def _write_parquet(
+    warehouse: Warehouse, table: Table, scratch: Path, before: Publication | None, closed: list[date]
+) -> dict[str, Any]:
     """The files of a table; one whose rows did not change is the one of the version before."""
     progress.started(f"publishing {table.full_name}")
     folder = Path("parquet") / table.layer / table.name
     (scratch / folder).mkdir(parents=True)
     told: dict[str, Any] = {}
-    published = before.manifest["tables"].get(table.full_name, {}).get("files", {}) if before else {}
+    told_before = before.manifest["tables"].get(table.full_name, {}) if before else {}
+    published = told_before.get("files", {})
     touched = _touched_days(warehouse, table, before) if before else None
+    was_restated = [date.fromisoformat(month) for month in told_before.get("restated_months", ())]
+    restated = restated_months(warehouse, table, closed, touched, was_restated)
+    relation = signed_relation(warehouse, table, restated)
+    if set(was_restated) - set(restated):  # opened again
+        touched = None
     to_write = []
-    for file in planned_files(warehouse, table):
+    for file in planned_files(warehouse, table, relation):
         name = (folder / file.name).as_posix()
         is_as_before = touched is not None and touched.isdisjoint(file.days())
         if before and is_as_before and published.get(name, {}).get("rows") == file.rows:
-            _link_or_copy(before.folder / name, scratch / name)
+            link_or_copy(before.folder / name, scratch / name)
             told[name] = published[name]
         else:
             to_write.append(file)
-    for file, sha256 in write_files(warehouse, table, to_write, scratch / folder):
+    for file, sha256 in write_files(warehouse, table, relation, to_write, scratch / folder):
         name = (folder / file.name).as_posix()
         told[name] = {"rows": file.rows, "sha256": sha256}
         if before and published.get(name) == told[name]:
             (scratch / name).unlink()
-            _link_or_copy(before.folder / name, scratch / name)
+            link_or_copy(before.folder / name, scratch / name)
     return {
         "rows": sum(file["rows"] for file in told.values()),
         "sha256": hashlib.sha256("".join(told[name]["sha256"] for name in sorted(told)).encode()).hexdigest(),
         "files": told,
+        "restated_months": [month.isoformat() for month in restated],
     }
 
 
@@ -274,14 +249,16 @@ def _days_of_changed_attempts(warehouse: Warehouse, table: Table, since: int) ->
     return {day for (day,) in rows}
 
 
-def _write_database(warehouse: Warehouse, target: Path) -> None:
-    """Copies the checkpointed file, and leaves in the copy what is for readers only."""
+def _write_database(warehouse: Warehouse, target: Path, tables_told: dict[str, Any]) -> None:
+    """Copies the checkpointed file, and leaves in the copy what is for readers, as it was signed."""
     progress.started("publishing capacity.duckdb")
     warehouse.connection.execute("checkpoint capacity")
     copy_file(warehouse.site.work / "capacity.duckdb", target)
     connection = duckdb.connect(str(target))
     try:
         connection.execute("drop schema state cascade")
+        for name, told in tables_told.items():
+            put_what_was_signed(connection, warehouse.site.published, name, told["restated_months"])
         connection.execute((assets_folder() / "published" / "macros.sql").read_text(encoding="utf-8"))
         connection.execute("checkpoint")
     finally:
@@ -347,69 +324,6 @@ def _remove_unfinished(versions: Path) -> None:
     """What a killed publisher left; the write lock says that no other is at work."""
     for folder in versions.glob("*.unfinished"):
         shutil.rmtree(folder)
-
-
-def copy_file(source: Path, target: Path) -> None:
-    """Copies a large file: by sharing its blocks (XFS, Btrfs), or past the page cache, for a tenth of the CPU time."""
-    for copy in (_share_blocks, _copy_directly):
-        try:
-            copy(source, target)
-        except (AttributeError, OSError):  # not every system can, nor every file system
-            continue
-        return
-    shutil.copyfile(source, target)
-
-
-def _share_blocks(source: Path, target: Path) -> None:
-    with source.open("rb") as read, target.open("wb") as written:
-        fcntl.ioctl(written.fileno(), FICLONE, read.fileno())
-
-
-def _copy_directly(source: Path, target: Path) -> None:
-    buffer = mmap.mmap(-1, COPIED_AT_ONCE)  # begins at a page, as O_DIRECT wants it
-    read = os.open(source, os.O_RDONLY | os.O_DIRECT)
-    try:
-        written = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_DIRECT, 0o644)
-        try:
-            while count := os.readv(read, [buffer]):
-                if os.write(written, memoryview(buffer)[:count]) < count:
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), target.name)
-        finally:
-            os.close(written)
-    finally:
-        os.close(read)
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:  # a file system without links, or one that has too many
-        shutil.copy2(source, target)
-
-
-def _make_durable(folder: Path) -> None:
-    """Makes a version's files read-only, and brings all of it to the disk before anything points to it.
-
-    A file that has another link is of the version before, and was brought there with it.
-    """
-    paths = sorted(folder.rglob("*"), reverse=True)
-    written = [path for path in paths if path.is_file() and path.stat().st_nlink == 1]
-    for path in written:
-        path.chmod(0o444)
-    for path in [*written, *(path for path in paths if path.is_dir()), folder, folder.parent]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
-def _point(link: Path, target: Path) -> None:
-    """Swaps a link in one step: a reader sees the old version or the new one."""
-    temporary = link.with_name(f".{link.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target)
-    temporary.replace(link)
 
 
 def _prune(versions: Path, keep: int, newest: Path) -> None:

@@ -3,6 +3,7 @@
 What belongs here: reading and validating `site.toml`, and the site's folders. What does not: reading deliveries.
 """
 
+import hashlib
 import os
 import re
 import tomllib
@@ -321,6 +322,11 @@ class Site:
         self.path = path
         self.folder = path.parent
         self.content = content
+
+    @property
+    def sha256(self) -> str:
+        """Changes when what the site file says does."""
+        return hashlib.sha256(self.content.model_dump_json().encode()).hexdigest()
 
     @property
     def landing(self) -> Path:

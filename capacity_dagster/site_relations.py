@@ -1,10 +1,13 @@
-"""What the site file says, as relations that queries read; and the empty relations of what is delivered."""
+"""What the site file says and which months are closed, as relations that queries read; and those of what is delivered,
+empty.
+"""
 
 import csv
 import json
 from importlib.resources import files
 from typing import Any
 
+from capacity_dagster.closing import closed_months
 from capacity_dagster.site_file import CHARGE_COLUMNS, SiteFile
 from capacity_dagster.tables.catalogue import LANDING_TABLES, SITE_TABLES
 from capacity_dagster.warehouse import Change, Warehouse, naive
@@ -86,6 +89,9 @@ def _rows(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
             for column, pattern in sorted(rule.charges.items())
         ],
         "site.instance_types": sorted(_instance_types(content)),
+        "site.closed_months": [
+            (each.month, each.version, naive(each.closed_at)) for each in closed_months(warehouse.site.published)
+        ],
         "site.workload_rules": [
             (position, rule.name, partition, qos)
             for position, rule in enumerate(content.workload_classes)

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from capacity_dagster.publish import current
 from capacity_dagster.site_file import Site
+from capacity_dagster.versions import current
 
 WATERFALL = """
 select

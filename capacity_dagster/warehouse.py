@@ -23,7 +23,7 @@ from typing import Any
 import duckdb
 
 from capacity_dagster.site_file import Site
-from capacity_dagster.tables.catalogue import PUBLISHED_LAYERS, SITE_SCHEMA, shared_sql
+from capacity_dagster.tables.catalogue import CLOSED, PUBLISHED, PUBLISHED_LAYERS, SITE_SCHEMA, shared_sql
 from capacity_dagster.tables.checks import CheckOutcome
 from capacity_dagster.tables.quoting import literal
 
@@ -35,6 +35,9 @@ CHECKPOINT_THRESHOLD = "1GB"
 """How much is written ahead before it is folded into a file: seldom in one build, which then ends with doing so."""
 
 DATABASES = {"pipeline": ("raw", "core", SITE_SCHEMA, "landing"), "capacity": PUBLISHED_LAYERS}
+HISTORY = "history"
+SCHEMAS = {**DATABASES, HISTORY: (PUBLISHED, CLOSED)}
+"""The schemas that queries read, by database; one in memory has views of the files of what was published."""
 
 STATE_TABLES = """
 create schema if not exists {database}.state;
@@ -104,8 +107,7 @@ class Warehouse:
 
         The lock is the kernel's (flock), which releases it when its holder dies.
         """
-        self.site.work.mkdir(parents=True, exist_ok=True)
-        with _lock(self.site.write_lock, purpose):
+        with locked(self.site, purpose):
             self._connection = self._open()
             self._versions = self._stored_versions()
             try:
@@ -141,7 +143,10 @@ class Warehouse:
                     f"insert into {database}.state.file select ? where not exists (from {database}.state.file)",
                     [uuid.uuid4().hex],
                 )
-            search_path = ",".join(f"{database}.{schema}" for database, names in DATABASES.items() for schema in names)
+            connection.execute(f"attach ':memory:' as {HISTORY}")
+            for schema in SCHEMAS[HISTORY]:
+                connection.execute(f"create schema {HISTORY}.{schema}")
+            search_path = ",".join(f"{database}.{schema}" for database, names in SCHEMAS.items() for schema in names)
             connection.execute(f"set search_path = '{search_path}'")
             connection.execute(shared_sql())
         except BaseException:
@@ -342,11 +347,15 @@ def naive(instant: Any) -> Any:
 
 def database_of(table_name: str) -> str:
     """The database file that a table, named with its schema, lives in."""
-    return "capacity" if table_name.split(".")[0] in PUBLISHED_LAYERS else "pipeline"
+    schema = table_name.split(".")[0]
+    return next(database for database, schemas in SCHEMAS.items() if schema in schemas)
 
 
 @contextmanager
-def _lock(path: Path, purpose: str) -> Iterator[None]:
+def locked(site: Site, purpose: str) -> Iterator[None]:
+    """Holds the write lock of a site, after waiting for whoever holds it now."""
+    path = site.write_lock
+    path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+", encoding="utf-8") as file:
         waited = False
         while True:

@@ -6,10 +6,10 @@ from typing import Any
 import dagster as dg
 
 from capacity_dagster.outcome import Outcome
-from capacity_dagster.publish import Publication
 from capacity_dagster.tables.catalogue import Table
 from capacity_dagster.tables.checks import CheckOutcome
 from capacity_dagster.tables.lineage import committed_lineage
+from capacity_dagster.versions import Publication
 
 SHOWN_FILES = 50
 SHOWN_DAYS = 400

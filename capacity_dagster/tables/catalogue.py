@@ -23,6 +23,8 @@ from capacity_dagster.tables.quoting import identifier
 LAYERS = ("raw", "core", "mart", "report")
 PUBLISHED_LAYERS = ("mart", "report")
 SITE_SCHEMA = "site"
+PUBLISHED, CLOSED = "published", "closed"
+"""Schemas of what was published last, and of closed months as they were signed: the report's tables, and some below."""
 LANDING = "landing"
 LOAD_COLUMNS = ("source_file", "content_sha256", "collected_at")
 """Columns that the view of a raw table adds to each record from its delivery."""
@@ -50,6 +52,7 @@ SITE_TABLES = {
     "site.charge_rules": "rule_no bigint, cluster varchar, pool varchar, cost_component varchar, "
     "accelerator_model varchar, column_name varchar, tag varchar, pattern varchar, conditions bigint",
     "site.instance_types": "instance_type varchar, accelerator_model varchar, accelerators bigint",
+    "site.closed_months": "usage_month date, closed_version bigint, closed_at timestamp",
     "site.workload_rules": "position bigint, workload_class varchar, partition_name varchar, qos varchar",
 }
 """What the site file says, as relations that queries read."""
@@ -60,6 +63,16 @@ LANDING_TABLES = {
     "source_line bigint, record_text varchar, reject_reason varchar, record_at timestamp, accelerator_seconds bigint",
 }
 """What is delivered, and what was rejected of it, as relations that queries read."""
+PUBLISHED_TABLES = {
+    "published.versions": "version bigint, has_other_code boolean, has_other_site_file boolean",
+    "published.clusters": "cluster varchar, as_of_at timestamp",
+    "published.closed_months": "usage_month date",
+    "published.files": "source_file varchar, cluster varchar, content_sha256 varchar",
+    "published.states": "table_name varchar, version bigint",
+    "published.changed_files": "source_file varchar, cluster varchar, change varchar",
+    "published.changed_spans": "source_file varchar, cluster varchar, changed_from timestamp, changed_to timestamp",
+}
+"""What else queries may ask of the version that was published last, and what has changed since."""
 
 
 @dataclass(frozen=True)
@@ -127,13 +140,19 @@ class Table:
     @cached_property
     def inputs(self) -> tuple[str, ...]:
         """The tables that the query reads, as `schema.table`, sorted."""
-        return tuple(sorted(_read_by(self.sql)))
+        return tuple(sorted(name for name in _read_by(self.sql) if not _is_history(name)))
 
     @cached_property
     def check_inputs(self) -> tuple[str, ...]:
         """The other tables that its checks read, as `schema.table`, sorted."""
-        read = {name for check in self.checks for name in _read_by(check.sql)}
+        read = {name for check in self.checks for name in _read_by(check.sql) if not _is_history(name)}
         return tuple(sorted(read - {self.full_name, *self.inputs}))
+
+    @cached_property
+    def history(self) -> tuple[str, ...]:
+        """What it reads of what was published or closed, in its query and its checks: no reason to build it anew."""
+        read = {name for sql in (self.sql, *(check.sql for check in self.checks)) for name in _read_by(sql)}
+        return tuple(sorted(filter(_is_history, read)))
 
     @cached_property
     def scope(self) -> str | None:
@@ -288,6 +307,10 @@ def _read_by(sql: str) -> set[str]:
     return {f"{db}.{name}" for db, name in names if db} | {
         SCOPES[name] for db, name in names if not db and name in SCOPES
     }
+
+
+def _is_history(name: str) -> bool:
+    return name.startswith((f"{PUBLISHED}.", f"{CLOSED}."))
 
 
 def _yaml(file: Path) -> Any:

@@ -61,6 +61,7 @@ class Contract(_Model):
             change of them alone does not concern the table.
         filed_by: the column of times by whose months and days the published Parquet is split into files, where that is
             not the partition.
+        closes_by: the column of days or months by which its rows stay as they were published once a month is closed.
         look_back_days: how many days before a day its rows are computed from: a changed day re-opens as many
             days after it.
         delivered: for raw tables, the columns of a delivery by the name the source's tool gives them.
@@ -77,6 +78,7 @@ class Contract(_Model):
     provenance: tuple[str, ...] = ()
     prunes_by: dict[str, tuple[str, ...]] = {}
     filed_by: str | None = None
+    closes_by: str | None = None
     look_back_days: Annotated[int, Field(ge=0)] = 0
     owner: str = "team:capacity-engineering"
     tags: dict[str, str] = {}
@@ -109,10 +111,11 @@ class Contract(_Model):
         begins, end = self.interval or ((), None)
         named = {*self.key, *self.provenance, *self.accrues, *self.dictionary}
         named |= {begins} if isinstance(begins, str) else set(begins)
-        named |= {name for name in (self.partition, self.filed_by, end) if name}
+        named |= {name for name in (self.partition, self.filed_by, self.closes_by, end) if name}
         if missing := named - set(self.columns):
             raise ValueError(
-                f"key, partition, filed_by, interval and provenance name columns it does not have: {sorted(missing)}"
+                "key, partition, filed_by, closes_by, interval and provenance name columns it does not have: "
+                f"{sorted(missing)}"
             )
         if self.files_by and not self.columns[self.files_by].not_null:
             raise ValueError(f"{self.files_by} tells which file a row is published in: it must be not_null")

@@ -20,6 +20,7 @@ from sqlglot.optimizer.scope import traverse_scope
 from capacity_dagster.tables.catalogue import (
     DAYS,
     LANDING_TABLES,
+    PUBLISHED_TABLES,
     SCOPES,
     SITE_TABLES,
     Catalogue,
@@ -145,9 +146,12 @@ def _schema(catalogue: Catalogue) -> dict[str, dict[str, dict[str, str]]]:
     schema: dict[str, dict[str, dict[str, str]]] = {"build": {DAYS: {"usage_date": "date"}}}
     for table in catalogue:
         schema.setdefault(table.layer, {})[table.name] = {name: column.type for name, column in table.columns.items()}
-    for full_name, columns in (SITE_TABLES | LANDING_TABLES).items():
+    for full_name, columns in (SITE_TABLES | LANDING_TABLES | PUBLISHED_TABLES).items():
         layer, name = full_name.split(".")
         schema.setdefault(layer, {})[name] = dict(re.findall(r"(\w+) (\w+)", columns))
+    for name in {name for table in catalogue for name in table.history} - PUBLISHED_TABLES.keys():
+        layer, _, short = name.partition(".")
+        schema.setdefault(layer, {})[short] = schema["report"][short]
     return schema
 
 

@@ -16,12 +16,14 @@ import pytest
 
 from capacity_dagster import parquet_files
 from capacity_dagster.building import selection
+from capacity_dagster.durable import COPIED_AT_ONCE, copy_file
 from capacity_dagster.materialise import Materialiser
-from capacity_dagster.publish import COPIED_AT_ONCE, Publication, PublishRefused, copy_file, current, publish
+from capacity_dagster.publish import PublishRefused, publish
 from capacity_dagster.site_file import Site, load_site
 from capacity_dagster.sources.landing import scan
 from capacity_dagster.tables import expectations
 from capacity_dagster.tables.catalogue import Catalogue
+from capacity_dagster.versions import Publication, current
 from capacity_dagster.warehouse import Warehouse
 
 PUBLISHES = 30

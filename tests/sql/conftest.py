@@ -6,7 +6,7 @@ import duckdb
 import pytest
 
 from capacity_dagster.tables.catalogue import shared_sql
-from capacity_dagster.warehouse import DATABASES
+from capacity_dagster.warehouse import SCHEMAS
 
 
 @pytest.fixture
@@ -28,10 +28,10 @@ def module_connection() -> Iterator[duckdb.DuckDBPyConnection]:
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
     """Makes the schemas and the macros."""
     connection.execute("set TimeZone = 'UTC'")
-    for database, schemas in DATABASES.items():
+    for database, schemas in SCHEMAS.items():
         connection.execute(f"attach ':memory:' as {database}")
         for schema in schemas:
             connection.execute(f"create schema {database}.{schema}")
-    search_path = ",".join(f"{database}.{schema}" for database, names in DATABASES.items() for schema in names)
+    search_path = ",".join(f"{database}.{schema}" for database, names in SCHEMAS.items() for schema in names)
     connection.execute(f"set search_path = '{search_path}'")
     connection.execute(shared_sql())

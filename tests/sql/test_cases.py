@@ -22,6 +22,7 @@ from capacity_dagster.tables.catalogue import (
     DAYS,
     LANDING_TABLES,
     PUBLISHED_LAYERS,
+    PUBLISHED_TABLES,
     SCOPES,
     SITE_TABLES,
     Table,
@@ -106,17 +107,19 @@ def test_table_has_a_case(name: str) -> None:
 def _give(connection: duckdb.DuckDBPyConnection, table: Table, given: Path) -> None:
     """Creates the inputs of a table, with the given rows."""
     files = {file.stem: file for file in sorted(given.glob("*.csv"))}
-    known = {*table.inputs, *([DAYS] if table.contract.partition else [])}
+    read = (*table.inputs, *table.history)
+    known = {*read, *([DAYS] if table.contract.partition else [])}
     assert set(files) <= known, f"{table.full_name} reads none of {sorted(set(files) - known)}"
     if table.contract.partition:
         connection.execute(f"create temp table {DAYS} (usage_date date)")
         _insert(connection, DAYS, files[DAYS], {})
-    for name in table.inputs:
+    for name in read:
         relation, required = f"{database_of(name)}.{name}", {}
-        if fixed := {**SITE_TABLES, **LANDING_TABLES}.get(name):
+        if fixed := {**SITE_TABLES, **LANDING_TABLES, **PUBLISHED_TABLES}.get(name):
             connection.execute(f"create table {relation} ({fixed})")
         else:
-            source = load_catalogue()[name]
+            _, _, short = name.partition(".")
+            source = load_catalogue()[name if name in table.inputs else f"report.{short}"]
             connection.execute(source.ddl(relation))
             declared = source.contract.columns
             # What the view of a raw table adds to each record is never null, but for the time of collection.

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from capacity_dagster.tables.catalogue import load_catalogue
+from capacity_dagster.tables.catalogue import SITE_TABLES, load_catalogue
 from capacity_dagster.warehouse import database_of
 
 DAY = 86_400
@@ -119,6 +119,11 @@ def insert(connection: duckdb.DuckDBPyConnection, name: str, rows: list[Row]) ->
         connection.execute(f"insert into {relation} values ({', '.join('?' * len(values))})", values)
 
 
+def no_closed_months(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(f"create table pipeline.site.closed_months ({SITE_TABLES['site.closed_months']})")
+    connection.execute(load_catalogue()["report.showback_monthly"].ddl("history.closed.showback_monthly"))
+
+
 def build(connection: duckdb.DuckDBPyConnection, name: str) -> list[Row]:
     """Builds a table and runs its blocking checks; its rows."""
     table = load_catalogue()[name]
@@ -150,6 +155,7 @@ def kept_connection(module_connection: duckdb.DuckDBPyConnection) -> duckdb.Duck
     ]
     insert(connection, "mart.node_timeline", [row | everywhere for row in in_service])
     insert(connection, "report.cost_per_accelerator_hour_monthly", [])
+    no_closed_months(connection)
     return connection
 
 
@@ -234,6 +240,7 @@ def test_the_checks_see_what_is_wrong(connection: duckdb.DuckDBPyConnection) -> 
     insert(connection, "report.fleet_efficiency_daily", [dated | {"installed_unit_seconds": 84_000 * DAY}])
     insert(connection, "report.team_efficiency_daily", [])
     insert(connection, "report.cost_per_accelerator_hour_monthly", [])
+    no_closed_months(connection)
     in_service = {"starts_at": day, "ends_at": DAYS[1], "node": "n1", "installed_units": 84_000}
     insert(connection, "mart.node_timeline", [dated | in_service])
     insert(connection, "core.node_capacity", [here | {"node": "n1"}])

@@ -113,7 +113,10 @@ def written(warehouse: Warehouse, folder: Path, table: Table = BY_DAY) -> dict[s
     """Each file's sha256, by name; the files are in the folder."""
     folder.mkdir(exist_ok=True)
     return {
-        file.name: sha256 for file, sha256 in write_files(warehouse, table, planned_files(warehouse, table), folder)
+        file.name: sha256
+        for file, sha256 in write_files(
+            warehouse, table, table.relation, planned_files(warehouse, table, table.relation), folder
+        )
     }
 
 
@@ -124,7 +127,7 @@ def files_of_days(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_months_that_are_large_have_a_file_a_day(filled, files_of_days: None) -> None:
     warehouse = filled(some_rows())
-    found = planned_files(warehouse, BY_DAY)
+    found = planned_files(warehouse, BY_DAY, BY_DAY.relation)
     assert [file.name for file in found] == [
         *(f"2026-01-{day:02d}.parquet" for day in range(1, 32)),
         "2026-02.parquet",

@@ -1,6 +1,7 @@
 -- A month is the sum of its days, in whole minor units of the currency. The month's total is rounded half up; the units are
 -- given to what each team pays directly and to what nobody used by largest remainder, and those of the latter, policy by
--- policy, to the teams in the same way. Ties go by name, so that what is paid directly is the same under each policy.
+-- policy, to the teams in the same way. Ties go by name, so that what is paid directly is the same under each policy. What
+-- closed months come to now, less what was charged for them, is an adjustment in the first month that is open.
 with months as (
     select
         cast(date_trunc('month', usage_date) as date) as usage_month,
@@ -105,31 +106,127 @@ complete as (
         bool_and(cost is not null) as is_complete
     from report.cost_per_accelerator_hour_monthly
     group by usage_month, cluster, pool
+),
+
+charges as (
+    select
+        shares.usage_month,
+        shares.cluster,
+        shares.pool,
+        shares.team,
+        shares.idle_policy,
+        shares.currency,
+        picos_amount(direct.units * shares.minor_picos) as direct_cost,
+        picos_amount(shares.units * shares.minor_picos) as idle_cost,
+        shares.allocated_unit_seconds,
+        shares.entitled_unit_seconds
+    from rounded_shares as shares
+    inner join rounded_parts as direct
+        on shares.usage_month = direct.usage_month
+        and shares.cluster = direct.cluster
+        and shares.pool = direct.pool
+        and shares.currency = direct.currency
+        and shares.team = direct.team
+),
+
+-- What closed months come to now, and what was charged for them, adjustments in them included.
+settled as (
+    select
+        cluster,
+        pool,
+        team,
+        idle_policy,
+        currency,
+        direct_cost + idle_cost as owed_cost
+    from charges
+    where usage_month in (select usage_month from site.closed_months)
+    union all
+    select
+        cluster,
+        pool,
+        team,
+        idle_policy,
+        currency,
+        -charged_cost as owed_cost
+    from closed.showback_monthly
+),
+
+adjustments as (
+    select
+        first_open.usage_month,
+        settled.cluster,
+        settled.pool,
+        settled.team,
+        settled.idle_policy,
+        settled.currency,
+        sum(settled.owed_cost) as adjustment_cost
+    from settled
+    cross join (
+        select cast(max(usage_month) + interval 1 month as date) as usage_month from site.closed_months
+    ) as first_open
+    group by
+        first_open.usage_month,
+        settled.cluster,
+        settled.pool,
+        settled.team,
+        settled.idle_policy,
+        settled.currency
+    having sum(settled.owed_cost) <> 0
+    union all
+    select
+        usage_month,
+        cluster,
+        pool,
+        team,
+        idle_policy,
+        currency,
+        adjustment_cost
+    from closed.showback_monthly
+    where adjustment_cost <> 0
+),
+
+charged as (
+    select
+        coalesce(charges.usage_month, adjustments.usage_month) as usage_month,
+        coalesce(charges.cluster, adjustments.cluster) as cluster,
+        coalesce(charges.pool, adjustments.pool) as pool,
+        coalesce(charges.team, adjustments.team) as team,
+        coalesce(charges.idle_policy, adjustments.idle_policy) as idle_policy,
+        coalesce(charges.currency, adjustments.currency) as currency,
+        coalesce(charges.direct_cost, 0) as direct_cost,
+        coalesce(charges.idle_cost, 0) as idle_cost,
+        coalesce(adjustments.adjustment_cost, 0) as adjustment_cost,
+        coalesce(charges.allocated_unit_seconds, 0) as allocated_unit_seconds,
+        coalesce(charges.entitled_unit_seconds, 0) as entitled_unit_seconds
+    from charges
+    full outer join adjustments
+        on charges.usage_month = adjustments.usage_month
+        and charges.cluster = adjustments.cluster
+        and charges.pool = adjustments.pool
+        and charges.team = adjustments.team
+        and charges.idle_policy = adjustments.idle_policy
+        and charges.currency = adjustments.currency
 )
 
 select
-    shares.usage_month,
-    shares.cluster,
-    shares.pool,
-    shares.team,
-    shares.idle_policy,
-    shares.currency,
-    picos_amount(direct.units * shares.minor_picos) as direct_cost,
-    picos_amount(shares.units * shares.minor_picos) as idle_cost,
-    picos_amount((direct.units + shares.units) * shares.minor_picos) as total_cost,
+    charged.usage_month,
+    charged.cluster,
+    charged.pool,
+    charged.team,
+    charged.idle_policy,
+    charged.currency,
+    charged.direct_cost,
+    charged.idle_cost,
+    cast(charged.direct_cost + charged.idle_cost as decimal(38, 12)) as total_cost,
+    cast(charged.adjustment_cost as decimal(38, 12)) as adjustment_cost,
+    cast(charged.direct_cost + charged.idle_cost + charged.adjustment_cost as decimal(38, 12)) as charged_cost,
     coalesce(complete.is_complete, false) as is_complete,
-    unit_hours(shares.allocated_unit_seconds) as allocated_hours,
-    unit_hours(shares.entitled_unit_seconds) as entitled_hours,
-    shares.allocated_unit_seconds,
-    shares.entitled_unit_seconds
-from rounded_shares as shares
-inner join rounded_parts as direct
-    on shares.usage_month = direct.usage_month
-    and shares.cluster = direct.cluster
-    and shares.pool = direct.pool
-    and shares.currency = direct.currency
-    and shares.team = direct.team
+    unit_hours(charged.allocated_unit_seconds) as allocated_hours,
+    unit_hours(charged.entitled_unit_seconds) as entitled_hours,
+    charged.allocated_unit_seconds,
+    charged.entitled_unit_seconds
+from charged
 left join complete
-    on shares.usage_month = complete.usage_month
-    and shares.cluster = complete.cluster
-    and shares.pool = complete.pool
+    on charged.usage_month = complete.usage_month
+    and charged.cluster = complete.cluster
+    and charged.pool = complete.pool

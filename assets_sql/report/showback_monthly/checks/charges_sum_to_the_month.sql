@@ -19,7 +19,7 @@ charged as (
         currency,
         idle_policy,
         sum(total_cost) as charged_cost,
-        bool_and(total_cost = direct_cost + idle_cost) as sums_up
+        bool_and(total_cost = direct_cost + idle_cost and charged_cost = total_cost + adjustment_cost) as sums_up
     from report.showback_monthly
     group by usage_month, cluster, pool, currency, idle_policy
 )
@@ -39,7 +39,8 @@ full outer join charged
     and costs.pool = charged.pool
     and costs.currency = charged.currency
 where charged.sums_up is distinct from true
-    or charged.charged_cost is distinct from picos_amount(
+    -- A month may have nothing but adjustments of closed ones.
+    or charged.charged_cost is distinct from coalesce(picos_amount(
         whole_units(costs.cost_picos + minor_unit_picos(costs.currency) // 2, minor_unit_picos(costs.currency))
         * minor_unit_picos(costs.currency)
-    )
+    ), 0)
