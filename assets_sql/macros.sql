@@ -194,6 +194,10 @@ create or replace temp macro tres_count(tres, resource) as
         ), 0)
     end;
 
+-- What FOCUS says of the price of an accelerator-hour, as JSON.
+create or replace temp macro sku_details(accelerator_model) as
+    cast(json_object('GpuCount', 1, 'x_AcceleratorModel', accelerator_model) as varchar);
+
 -- A number of the journal, by the name of its column.
 create or replace temp macro journal_number(measure, amount) as
     struct_pack(measure := measure, amount := cast(amount as decimal(38, 12)));

@@ -21,6 +21,7 @@ from capacity_dagster import progress
 from capacity_dagster.closing import closed_months, put_what_was_signed, restated_months, signed_relation
 from capacity_dagster.durable import copy_file, link_or_copy, make_durable, point
 from capacity_dagster.errors import CapacityError
+from capacity_dagster.exports import export_month, exported_months
 from capacity_dagster.materialise import Materialiser
 from capacity_dagster.parquet_files import planned_files, write_files, writer_version
 from capacity_dagster.tables.catalogue import Catalogue, Table, assets_folder
@@ -66,6 +67,12 @@ def publish(materialiser: Materialiser, run_id: str) -> Publication:
     closed = [each.month for each in closed_months(published)]
     with _little_memory(warehouse):
         tables_told = {table.full_name: _write_parquet(warehouse, table, scratch, before, closed) for table in tables}
+        exports_told = {
+            name: told
+            for table in tables
+            if table.contract.exported_as
+            for name, told in _write_exports(warehouse, table, scratch, before).items()
+        }
     _write_database(warehouse, scratch / "capacity.duckdb", tables_told)
     manifest = {
         "version": number,
@@ -94,6 +101,7 @@ def publish(materialiser: Materialiser, run_id: str) -> Publication:
         "site_sha256": warehouse.site.sha256,
         "closed_months": [month.isoformat() for month in closed],
         "tables": tables_told,
+        "exports": exports_told,
         "checks": _check_results(warehouse),
         "state": state,
         "core_state": _states(warehouse, catalogue.of_layer("core")),
@@ -213,6 +221,34 @@ def _write_parquet(
     }
 
 
+def _write_exports(warehouse: Warehouse, table: Table, scratch: Path, before: Publication | None) -> dict[str, Any]:
+    """The files of a table for other tools; those of a month that did not change are those of the version before."""
+    folder = Path(table.name.partition("_")[0])
+    (scratch / folder).mkdir()
+    published = before.manifest.get("exports", {}) if before else {}
+    touched = _touched_days(warehouse, table, before) if before else None
+    closed = {each.month for each in closed_months(warehouse.site.published)}
+    told: dict[str, Any] = {}
+    for month, rows in exported_months(warehouse, table, table.relation).items():
+        # A day of a closed month changes the bill of the first open one.
+        is_as_before = touched is not None and (not touched or month in closed)
+        known = {
+            name: each for name, each in published.items() if name.startswith((folder / f"{month:%Y-%m}").as_posix())
+        }
+        if before and is_as_before and known:
+            for name in known:
+                link_or_copy(before.folder / name, scratch / name)
+            told |= known
+            continue
+        for file, sha256 in export_month(warehouse, table, table.relation, month, scratch / folder):
+            name = (folder / file).as_posix()
+            told[name] = {"rows": rows, "sha256": sha256}
+            if before and published.get(name) == told[name]:
+                (scratch / name).unlink()
+                link_or_copy(before.folder / name, scratch / name)
+    return told
+
+
 def _touched_days(warehouse: Warehouse, table: Table, before: Publication) -> set[date | None] | None:
     """The days whose files may be others than in the version before; None: any may be."""
     version = warehouse.version(table.full_name)
@@ -294,8 +330,9 @@ def _readme(catalogue: Catalogue, manifest: dict[str, Any]) -> str:
 
 This folder never changes. `capacity.duckdb` (DuckDB 1.4 or later) holds the schemas `mart` and `report`, with a
 comment on each table and column (`select * from duckdb_columns()`); `parquet/<schema>/<table>/` holds the same, one
-file a month, a day of a large month, or a table: read all of a folder. Open what the link `current` points to, resolved
-once: `duckdb -readonly "$(readlink -f current)/capacity.duckdb"`.
+file a month, a day of a large month, or a table: read all of a folder. `focus/` has what owned capacity cost as bills
+in the terms of FOCUS, for other tools. Months in `report.closed_months` stay as they were signed. Open what the link
+`current` points to, resolved once: `duckdb -readonly "$(readlink -f current)/capacity.duckdb"`.
 
 Never average a rate: `report.efficiency('month')`, `report.team_efficiency('month')`, `report.cost_per_hour('month')`
 and `report.fleet('month')` divide sums. They take 'day', 'week', 'month', 'quarter', 'year' or 'all'.

@@ -226,6 +226,8 @@ class Costs(_Section):
     """Which of the two is part of the cost; both are shown."""
     cost_of_capital: Annotated[float, Field(gt=0, lt=1)] | None = None
     """What capital costs in a year (WACC), such as 0.1; without it there is no annuity."""
+    idle_policy: Literal["central", "proportional", "entitlement", "hybrid"] = "central"
+    """Who is charged in `report.focus_charges` for what nobody used; showback has all of them."""
 
     @model_validator(mode="after")
     def _annuity_has_a_rate(self) -> "Costs":

@@ -49,6 +49,7 @@ def _rows(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
                 content.costs.depreciation,
                 content.costs.cost_of_capital,
                 content.costs.currency,
+                content.costs.idle_policy,
             )
         ],
         "site.clusters": [

@@ -240,7 +240,9 @@ def unused_columns(table: Table, names: Sequence[str]) -> list[str]:
 
 
 def _known(table: Table) -> set[str]:
-    return {name.lower() for key, delivered in table.contract.delivered.items() for name in (key, *delivered.aliases)}
+    contract = table.contract
+    read = {name for key, delivered in contract.delivered.items() for name in (key, *delivered.aliases)}
+    return {name.lower() for name in (*read, *contract.unread)}
 
 
 def _expected(table: Table) -> str:

@@ -34,7 +34,7 @@ from capacity_dagster.sources.landing import AS_OF_FILE, Delivery
 from capacity_dagster.tables.catalogue import LOAD_COLUMNS, Table, assets_folder
 from capacity_dagster.tables.quoting import identifier, literal
 
-READER_VERSION = 4
+READER_VERSION = 5
 """Changes when reading in Python changes meaning, so that every file is read again."""
 
 SPREADSHEETS = frozenset(
@@ -384,6 +384,8 @@ def _as_text(name: str, kind: str) -> str:
     """A Parquet column as the text that a delivery in text would have; what holds more than one value is JSON."""
     if kind.startswith(("MAP", "STRUCT")) or kind.endswith("[]"):
         return f"to_json({identifier(name)})::varchar"
+    if kind == "TIMESTAMP WITH TIME ZONE":
+        return f"replace(cast(timezone('UTC', {identifier(name)}) as varchar), ' ', 'T') || 'Z'"
     return f"cast({identifier(name)} as varchar)"
 
 

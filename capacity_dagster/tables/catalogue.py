@@ -41,7 +41,8 @@ SCOPES = {
 
 SITE_TABLES = {
     "site.settings": "site_name varchar, first_day date, reporting_time_zone varchar, tolerance_seconds bigint, "
-    "tolerance_share double, depreciation varchar, cost_of_capital double, currency varchar",
+    "tolerance_share double, depreciation varchar, cost_of_capital double, currency varchar, "
+    "idle_policy varchar",
     "site.clusters": "cluster varchar, scheduler varchar, reporting_time_zone varchar, first_at timestamp, "
     "as_of_at timestamp",
     "site.node_domains": "cluster varchar, domain varchar",

@@ -84,6 +84,9 @@ class Contract(_Model):
     tags: dict[str, str] = {}
     warnings: tuple[str, ...] = ()
     delivered: dict[str, Delivered] = {}
+    unread: tuple[str, ...] = ()
+    exported_by: str | None = None
+    exported_as: dict[str, str] = {}
     free_text: tuple[str, ...] = ()
 
     @field_validator("columns", mode="before")
@@ -111,10 +114,12 @@ class Contract(_Model):
         begins, end = self.interval or ((), None)
         named = {*self.key, *self.provenance, *self.accrues, *self.dictionary}
         named |= {begins} if isinstance(begins, str) else set(begins)
-        named |= {name for name in (self.partition, self.filed_by, self.closes_by, end) if name}
+        named |= {name for name in (self.partition, self.filed_by, self.closes_by, self.exported_by, end) if name}
+        named |= set(self.exported_as.values())
         if missing := named - set(self.columns):
             raise ValueError(
-                "key, partition, filed_by, closes_by, interval and provenance name columns it does not have: "
+                "key, partition, filed_by, closes_by, exported_by, exported_as, interval and provenance name columns "
+                "it does not have: "
                 f"{sorted(missing)}"
             )
         if self.files_by and not self.columns[self.files_by].not_null:

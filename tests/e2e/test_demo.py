@@ -123,6 +123,7 @@ def test_a_changed_file_rebuilds_what_depends_on_it(
         "report.showback_daily",
         "report.showback_monthly",
         "report.restatement_journal",
+        "report.focus_charges",
     }
 
 

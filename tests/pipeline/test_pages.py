@@ -1,4 +1,5 @@
-"""docs/metrics.md and docs/traps.md are run: each query on them returns the table that follows it. Pages link to pages.
+"""docs/metrics.md, docs/traps.md and docs/focus.md are run: each query on them returns the table that follows it. Pages
+link to pages.
 
 Their numbers are worked out from the files of the example site, or of the shipped demo, by hand; they are expectations,
 not output.
@@ -20,7 +21,7 @@ from capacity_dagster.warehouse import Warehouse
 
 REPOSITORY = Path(__file__).parents[2]
 DOCS = REPOSITORY / "docs"
-METRICS, TRAPS = DOCS / "metrics.md", DOCS / "traps.md"
+METRICS, TRAPS, FOCUS = DOCS / "metrics.md", DOCS / "traps.md", DOCS / "focus.md"
 QUERY_AND_TABLE = re.compile(r"^```sql\n(?P<sql>(?:(?!```)[^\n]*\n)*)```\n\n(?P<table>(?:\|[^\n]*\n)*)", re.MULTILINE)
 DEMO = "-- on the demo site\n"
 
@@ -37,7 +38,7 @@ class Example:
 
 def examples() -> list[Example]:
     found = []
-    for page in (METRICS, TRAPS):
+    for page in (METRICS, TRAPS, FOCUS):
         text = page.read_text(encoding="utf-8")
         for match in QUERY_AND_TABLE.finditer(text):
             header, _, *rows = match["table"].splitlines() or ["", ""]
@@ -83,7 +84,7 @@ def example_site(tmp_path_factory: pytest.TempPathFactory, build) -> Site:
     return site
 
 
-@pytest.mark.parametrize("page", [METRICS, TRAPS], ids=lambda page: page.stem)
+@pytest.mark.parametrize("page", [METRICS, TRAPS, FOCUS], ids=lambda page: page.stem)
 def test_every_query_of_a_page_is_run(page: Path) -> None:
     assert sum(example.page == page for example in examples()) == page.read_text(encoding="utf-8").count("```sql")
 
@@ -100,7 +101,7 @@ def test_a_query_of_a_page_returns_the_table_below_it(request: pytest.FixtureReq
 
 def test_every_column_of_a_report_is_explained(catalogue: Catalogue) -> None:
     """All but keys; some as one of a family, such as `wait_submit_…_seconds`; the bridge's lines on its own page."""
-    pages = (METRICS, DOCS / "sources" / "slurm_cluster_usage.md")
+    pages = (METRICS, FOCUS, DOCS / "sources" / "slurm_cluster_usage.md")
     named = {
         name
         for page in pages

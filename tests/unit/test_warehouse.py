@@ -64,7 +64,7 @@ def test_a_failure_closes_the_databases(demo_site: Site) -> None:
     with pytest.raises(ZeroDivisionError), Warehouse(demo_site).write("build that fails"):
         raise ZeroDivisionError
     with Warehouse(demo_site).write("build after it") as warehouse:
-        assert warehouse.value("select count(*) from duckdb_databases() where not internal") == 3
+        assert warehouse.value("select count(*) from duckdb_databases() where not internal") == 4
 
 
 def test_a_transaction_is_all_or_nothing(demo_site: Site) -> None:
