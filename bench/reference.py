@@ -52,6 +52,7 @@ TABLES = {
         "data_trust_daily",
         "demand_daily",
         "fleet_efficiency_daily",
+        "focus_charges",
         "queue_daily",
         "reconciliation_daily",
         "showback_daily",

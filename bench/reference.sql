@@ -2526,6 +2526,118 @@ left join (
     group by all
 ) using (usage_month, pool);
 
+-- Everything is owned, and who did not use it is charged to the centre.
+create view report_focus_charges as
+with charged as (
+    select
+        day,
+        on_day(day) as usage_date,
+        pool,
+        model,
+        team,
+        currency,
+        direct,
+        central,
+        showback.allocated as held,
+        coalesce(installed, 0) as installed,
+        sum(showback.allocated) over each as all_allocated,
+        sum(direct + central) over each as paid
+    from showback
+    left join fleet_days using (day, pool, model)
+    window each as (partition by day, pool, model, currency)
+),
+
+parts as (
+    select *, 'allocated' as part, direct as picos, hours_of(held) as quantity
+    from charged
+    union all
+    select
+        *,
+        'idle',
+        central,
+        hours_of(case when team = 'central' and installed > 0 then installed - all_allocated else 0 end)
+    from charged
+),
+
+priced as (
+    select
+        *,
+        case when installed > 0 then greatest(0, paid * 302400000 // installed // 1000000) else 0 end as micros
+    from parts
+    where picos <> 0 or quantity <> 0
+)
+
+select
+    usage_date,
+    cast(date_trunc('month', usage_date) as date) as billing_month,
+    'atlas' as cluster,
+    pool,
+    model as accelerator_model,
+    team,
+    part as charge_part,
+    amount_of(picos) as billed_cost,
+    'generated' as billing_account_id,
+    'generated' as billing_account_name,
+    'Site' as billing_account_type,
+    currency,
+    cast(date_trunc('month', usage_date) + interval 1 month as timestamp) as billing_period_end_at,
+    cast(date_trunc('month', usage_date) as timestamp) as billing_period_start_at,
+    'atlas/' || pool || '/' || model as capacity_reservation_id,
+    case when part = 'idle' then 'Unused' else 'Used' end as capacity_reservation_status,
+    'Usage' as charge_category,
+    cast(null as varchar) as charge_class,
+    model || ' of pool ' || pool || ' in atlas' || case when part = 'idle' then ', share of what nobody used' else ', allocated' end as charge_description,
+    'Usage-Based' as charge_frequency,
+    instant_of(least((day + 1) * 86400, getvariable('as_of'))) as charge_period_end_at,
+    instant_of(day * 86400) as charge_period_start_at,
+    cast(null as varchar) as commitment_discount_category,
+    cast(null as varchar) as commitment_discount_id,
+    cast(null as varchar) as commitment_discount_name,
+    cast(null as decimal(38,12)) as commitment_discount_quantity,
+    cast(null as varchar) as commitment_discount_status,
+    cast(null as varchar) as commitment_discount_type,
+    cast(null as varchar) as commitment_discount_unit,
+    cast(case when part = 'idle' then 0 else quantity end as decimal(38, 12)) as consumed_quantity,
+    'Hours' as consumed_unit,
+    amount_of(micros * cast(quantity * 1000000 as hugeint)) as contracted_cost,
+    amount_of(micros * 1000000) as contracted_unit_price,
+    amount_of(picos) as effective_cost,
+    cast(null as varchar) as invoice_id,
+    'generated' as invoice_issuer_name,
+    amount_of(micros * cast(quantity * 1000000 as hugeint)) as list_cost,
+    amount_of(micros * 1000000) as list_unit_price,
+    'Standard' as pricing_category,
+    currency as pricing_currency,
+    amount_of(micros * 1000000) as pricing_currency_contracted_unit_price,
+    amount_of(picos) as pricing_currency_effective_cost,
+    amount_of(micros * 1000000) as pricing_currency_list_unit_price,
+    cast(quantity as decimal(38, 12)) as pricing_quantity,
+    'Hours' as pricing_unit,
+    'generated' as provider_name,
+    'generated' as publisher_name,
+    'atlas' as region_id,
+    'atlas' as region_name,
+    cast(null as varchar) as availability_zone,
+    'atlas/' || pool || '/' || model as resource_id,
+    pool as resource_name,
+    'Accelerator pool' as resource_type,
+    'Compute' as service_category,
+    'Accelerators' as service_name,
+    'Other (Compute)' as service_subcategory,
+    model as sku_id,
+    'Accelerator-hours' as sku_meter,
+    '{"GpuCount":1,"x_AcceleratorModel":"' || model || '"}' as sku_price_details,
+    'atlas/' || pool || '/' || model as sku_price_id,
+    team as sub_account_id,
+    team as sub_account_name,
+    'Team' as sub_account_type,
+    '{"cluster":"atlas","pool":"' || pool || '","team":"' || team || '"}' as tags,
+    'central' as allocated_method_id,
+    team as allocated_resource_id,
+    team as allocated_resource_name,
+    '{"team":"' || team || '"}' as allocated_tags
+from priced;
+
 create view report_data_trust_daily as
 select
     on_day(day) as usage_date,

@@ -24,6 +24,7 @@ from capacity_dagster.errors import CapacityError
 from capacity_dagster.exports import export_month, exported_months
 from capacity_dagster.materialise import Materialiser
 from capacity_dagster.parquet_files import planned_files, write_files, writer_version
+from capacity_dagster.plots import draw_plots
 from capacity_dagster.tables.catalogue import Catalogue, Table, assets_folder
 from capacity_dagster.tables.checks import CheckOutcome
 from capacity_dagster.tables.quoting import identifier, literal
@@ -74,6 +75,8 @@ def publish(materialiser: Materialiser, run_id: str) -> Publication:
             for name, told in _write_exports(warehouse, table, scratch, before).items()
         }
     _write_database(warehouse, scratch / "capacity.duckdb", tables_told)
+    progress.started("drawing plots")
+    plots = draw_plots(scratch / "capacity.duckdb", scratch / "plots")
     manifest = {
         "version": number,
         "published_at": datetime.now(UTC).isoformat("T", "seconds"),
@@ -102,6 +105,7 @@ def publish(materialiser: Materialiser, run_id: str) -> Publication:
         "closed_months": [month.isoformat() for month in closed],
         "tables": tables_told,
         "exports": exports_told,
+        "plots": plots,
         "checks": _check_results(warehouse),
         "state": state,
         "core_state": _states(warehouse, catalogue.of_layer("core")),
@@ -321,6 +325,7 @@ def _readme(catalogue: Catalogue, manifest: dict[str, Any]) -> str:
         for table in catalogue
         if table.is_published
     )
+    plots = "".join(f"![{name}](plots/{name})\n\n" for name in manifest["plots"])
     queries = "\n".join(_told_query(file) for file in sorted((assets_folder() / "published" / "queries").glob("*.sql")))
     return f"""# Capacity mart, version {manifest["version"]}
 
@@ -343,7 +348,7 @@ and `report.fleet('month')` divide sums. They take 'day', 'week', 'month', 'quar
 |---|---|---|
 {tables}
 
-## Questions
+{plots}## Questions
 
 {queries}"""
 

@@ -363,3 +363,18 @@ create or replace macro report.queue(grain) as table
 -- One row per period and cluster: all partitions together.
 create or replace macro report.cluster_queue(grain) as table
     select * exclude (partition_name) from report.grouped_queue(grain, false);
+
+-- How much of what was rented a commitment covered, by period, model and region; hours that were used, whoever used them.
+create or replace macro report.commitment_coverage(grain) as table
+    select
+        report.period_start(
+            grain, usage_date, (select min(earliest.usage_date) from mart.rented_hours_daily as earliest)
+        ) as period_date,
+        accelerator_model,
+        region_id,
+        report.accelerator_hours(sum(billed_unit_seconds)) as rented_hours,
+        report.accelerator_hours(sum(case when tenure = 'committed' then billed_unit_seconds else 0 end)) as covered_hours,
+        report.rate(sum(case when tenure = 'committed' then billed_unit_seconds else 0 end), sum(billed_unit_seconds))
+            as commitment_coverage
+    from mart.rented_hours_daily
+    group by period_date, accelerator_model, region_id;

@@ -1,6 +1,8 @@
 """What an engineer sees in the UI: schemas, lineage, counts, reasons, samples."""
 
+import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -131,6 +133,7 @@ def publication_metadata(publication: Publication) -> dict[str, Any]:
         "folder": dg.MetadataValue.path(str(publication.folder)),
         "why": "tables changed" if publication.is_new else "nothing changed: this version is current",
         "trust": manifest["trust"],
+        **{name.removesuffix(".png"): _picture(publication.folder / "plots" / name) for name in manifest["plots"]},
         "as of": dg.MetadataValue.json(manifest["as_of"]),
         "tables": _table(
             [
@@ -139,6 +142,11 @@ def publication_metadata(publication: Publication) -> dict[str, Any]:
             ]
         ),
     }
+
+
+def _picture(file: Path) -> dg.MetadataValue:
+    """A picture that the UI shows without asking for a file."""
+    return dg.MetadataValue.md(f"![{file.stem}](data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()})")
 
 
 def _paste(table: Table) -> str:

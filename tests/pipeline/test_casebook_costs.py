@@ -10,12 +10,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from capacity_dagster.errors import SourceError
 from capacity_dagster.site_file import Site
+from capacity_dagster.versions import current
 
 TOML = """
 [site]
@@ -583,3 +585,22 @@ def test_exchange_rates_that_cannot_be_read_are_kept_with_their_reason(read: Cal
     found = read("exchange_rates", content, time_zone="UTC")
     assert [row["reject_reason"] for row in found.rejected] == list(lines)
     assert not found.accepted
+
+
+def test_coverage_of_commitments_is_told_by_model_and_region(
+    make_site: Callable[..., Site], published_by: Callable[..., Any]
+) -> None:
+    day = date(2026, 1, 1)
+    commitment = {"CommitmentDiscountId": "c-1", "CommitmentDiscountCategory": "Usage", "CommitmentDiscountType": "RI"}
+    charges = [
+        charge(day, "3", RegionId="eu", CommitmentDiscountStatus="Used", **commitment, **gpus("3")),
+        charge(day, "1", RegionId="eu", **gpus("1")),
+        charge(day, "5", RegionId="us", **gpus("5")),
+    ]
+    site = make_site(TOML, {"bills/0.csv": text(charges, [*COLUMNS, "RegionId"])})
+    published_by(site)
+    publication = current(site.published)
+    assert publication is not None
+    with duckdb.connect(str(publication.folder / "capacity.duckdb"), read_only=True) as connection:
+        rows = connection.execute("from report.commitment_coverage('month') order by region_id").fetchall()
+    assert rows == [(day, "h100", "eu", 4, 3, 0.75), (day, "h100", "us", 5, 0, 0.0)]

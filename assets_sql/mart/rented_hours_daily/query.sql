@@ -17,10 +17,11 @@ rented as (
         pool,
         accelerator_model,
         tenure,
+        region_id,
         sum(billed_unit_seconds) as unit_seconds
     from core.billed_charges
     where billed_unit_seconds <> 0
-    group by starts_at, ends_at, cluster, pool, accelerator_model, tenure
+    group by starts_at, ends_at, cluster, pool, accelerator_model, tenure, region_id
 ),
 
 slices as (
@@ -30,6 +31,7 @@ slices as (
         rented.pool,
         rented.accelerator_model,
         rented.tenure,
+        rented.region_id,
         cast(sum(slice_picos(
             rented.unit_seconds, rented.starts_at, rented.ends_at, windows.window_start_at, windows.window_end_at
         )) as bigint) as billed_unit_seconds
@@ -38,7 +40,7 @@ slices as (
         on rented.cluster = windows.cluster
         and rented.starts_at < windows.window_end_at
         and rented.ends_at > windows.window_start_at
-    group by windows.usage_date, rented.cluster, rented.pool, rented.accelerator_model, rented.tenure
+    group by windows.usage_date, rented.cluster, rented.pool, rented.accelerator_model, rented.tenure, rented.region_id
 )
 
 select
@@ -47,6 +49,7 @@ select
     pool,
     accelerator_model,
     tenure,
+    region_id,
     unit_hours(billed_unit_seconds) as billed_hours,
     billed_unit_seconds
 from slices
