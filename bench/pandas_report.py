@@ -1057,7 +1057,7 @@ def picos_of(amounts: pd.Series) -> pd.Series:
     return amounts.map(lambda amount: int(Decimal(amount) * PICOS)).astype(object)
 
 
-RENTED = ("compute", "storage", "unused_commitment", "tax", "credit")
+RENTED = ("compute", "storage", "unused_commitment", "tax", "credit", "replacement")
 """What only bills have; a generated site has none unless it is asked for."""
 
 
@@ -1153,6 +1153,7 @@ def cost_daily(site: Site, fleet: pd.DataFrame, background: pd.DataFrame) -> pd.
         **{f"{name}_hours": unit_hours(joined[f"{name}_unit_seconds"]) for name in hours},
         **{f"cost_per_{name}_hour": cost_per_hour(cost, joined[f"{name}_unit_seconds"]) for name in hours},
         used_only_cost_per_installed_hour=cost_per_hour(cost, joined["installed_unit_seconds"]),
+        replacement_cost_per_installed_hour=cost_per_hour(cost, joined["installed_unit_seconds"]),
     )
 
 
@@ -1178,6 +1179,7 @@ def cost_monthly(daily: pd.DataFrame) -> pd.DataFrame:
         **{f"{name}_hours": unit_hours(sums[f"{name}_unit_seconds"]) for name in hours},
         **{f"cost_per_{name}_hour": cost_per_hour(cost, sums[f"{name}_unit_seconds"]) for name in hours},
         used_only_cost_per_installed_hour=cost_per_hour(cost, sums["installed_unit_seconds"]),
+        replacement_cost_per_installed_hour=cost_per_hour(cost, sums["installed_unit_seconds"]),
     )
     return sums.reset_index()
 

@@ -1141,7 +1141,7 @@ def picos_of(amount: str) -> pl.Expr:
     return (pl.col(amount).cast(pl.Decimal(38, 9)) * 1_000_000_000).cast(pl.Int128) * 1000
 
 
-RENTED = ("compute", "storage", "unused_commitment", "tax", "credit")
+RENTED = ("compute", "storage", "unused_commitment", "tax", "credit", "replacement")
 """What only bills have; a generated site has none unless it is asked for."""
 
 
@@ -1258,6 +1258,7 @@ def cost_daily(site: Site, fleet: pl.DataFrame, background: pl.DataFrame) -> pl.
             rented_hours=pl.lit(0, pl.Decimal(38, 6)),
         )
         .with_columns(used_only_cost="cost", used_only_cost_per_installed_hour="cost_per_installed_hour")
+        .with_columns(replacement_cost_per_installed_hour="cost_per_installed_hour")
         .collect()
     )
 
@@ -1295,6 +1296,7 @@ def cost_monthly(daily: pl.DataFrame) -> pl.DataFrame:
         )
         .with_columns(*hours_of(hours), *(cost_per_hour(name) for name in hours), cost=money(picos))
         .with_columns(used_only_cost="cost", used_only_cost_per_installed_hour="cost_per_installed_hour")
+        .with_columns(replacement_cost_per_installed_hour="cost_per_installed_hour")
         .collect()
     )
 

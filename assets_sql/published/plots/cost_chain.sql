@@ -15,5 +15,5 @@ where cost_per_installed_hour is not null
         from report.cost_per_accelerator_hour_monthly as newest
         where newest.cost_per_installed_hour is not null
     )
-order by cost desc, cluster, pool, accelerator_model, currency
+order by cost desc, cluster asc, pool asc, accelerator_model asc, currency asc
 limit 12

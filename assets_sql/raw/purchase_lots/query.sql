@@ -12,6 +12,9 @@ with typed as (
             then try_cast(given(price) as decimal(38, 12)) end as price,
         case when regexp_full_match(given(residual), '[0-9]{1,9}(\.[0-9]{1,9})?')
             then try_cast(given(residual) as decimal(38, 12)) end as residual,
+        given(replacement_price) as replacement_text,
+        case when regexp_full_match(given(replacement_price), '[0-9]{1,9}(\.[0-9]{1,9})?')
+            then try_cast(given(replacement_price) as decimal(38, 12)) end as replacement_price,
         given(currency) as currency,
         instant(given(in_service_at), $time_zone) as in_service_at,
         whole(given(life_months)) as life_months,
@@ -27,6 +30,7 @@ select
     lot_accelerators,
     price,
     residual,
+    replacement_price,
     currency,
     in_service_at,
     life_months,
@@ -43,6 +47,7 @@ select
         when price is null then 'unreadable_price'
         when residual is null then 'unreadable_residual'
         when residual > price then 'residual_above_price'
+        when replacement_text is not null and replacement_price is null then 'unreadable_replacement_price'
         when currency is null or not regexp_full_match(currency, '[A-Z]{3}') then 'unreadable_currency'
         when $time_zone is null and is_local_time(in_service_text) then 'undeclared_time_zone'
         when in_service_at is null then 'unreadable_in_service'

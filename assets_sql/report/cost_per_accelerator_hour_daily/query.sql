@@ -75,6 +75,59 @@ priced as (
     group by windows.usage_date, charges.cluster, charges.pool, charges.accelerator_model
 ),
 
+-- What is written off would be paid for again, were it bought today. In another currency than the site's it is converted
+-- as the lot was. Nobody knows where a lot does not say what it would cost.
+written_off as (
+    select
+        charges.cluster,
+        charges.pool,
+        charges.accelerator_model,
+        accruals.currency,
+        charges.ends_at as written_off_at,
+        seconds_between(charges.starts_at, charges.ends_at) as life_seconds,
+        case
+            when accruals.currency = charges.currency then charges.replacement_picos
+            else portion(charges.replacement_picos, accruals.cost_picos // 1000000, charges.amount_picos // 1000000)
+        end as replacement_picos
+    from core.charges as charges
+    inner join core.accruals as accruals on charges.charge_id = accruals.accrual_id
+    where charges.lot_accelerators is not null
+),
+
+replaced as (
+    select
+        windows.usage_date,
+        written_off.cluster,
+        written_off.pool,
+        written_off.accelerator_model,
+        written_off.currency,
+        case
+            when count(written_off.replacement_picos) = count(*) then sum(
+                accrued_picos(
+                    written_off.replacement_picos,
+                    seconds_between(written_off.written_off_at, windows.window_end_at),
+                    written_off.life_seconds
+                )
+                - accrued_picos(
+                    written_off.replacement_picos,
+                    seconds_between(
+                        written_off.written_off_at, greatest(written_off.written_off_at, windows.window_start_at)
+                    ),
+                    written_off.life_seconds
+                )
+            )
+        end as replacement_picos
+    from written_off
+    inner join windows
+        on written_off.cluster = windows.cluster and written_off.written_off_at < windows.window_end_at
+    group by
+        windows.usage_date,
+        written_off.cluster,
+        written_off.pool,
+        written_off.accelerator_model,
+        written_off.currency
+),
+
 rented as (
     select
         usage_date,
@@ -308,6 +361,8 @@ judged as (
             joined.installed_unit_seconds - coalesce(priced.priced_unit_seconds, 0) - joined.rented_unit_seconds
         ) as unpriced_unit_seconds,
         missing.missing_components,
+        case when replaced.pool is null then amount_picos(0) else replaced.replacement_picos end
+            as replacement_picos,
         case
             when joined.known_cost is not null
                 and missing.missing_components is null
@@ -321,6 +376,12 @@ judged as (
         and joined.cluster = priced.cluster
         and joined.pool = priced.pool
         and joined.accelerator_model = priced.accelerator_model
+    left join replaced
+        on joined.usage_date = replaced.usage_date
+        and joined.cluster = replaced.cluster
+        and joined.pool = replaced.pool
+        and joined.accelerator_model = replaced.accelerator_model
+        and joined.currency = replaced.currency
     left join missing
         on joined.usage_date = missing.usage_date
         and joined.cluster = missing.cluster
@@ -348,6 +409,7 @@ select
     credit_cost,
     straight_line_cost,
     annuity_cost,
+    picos_amount(replacement_picos) as replacement_cost,
     missing_components,
     unit_hours(unpriced_unit_seconds) as unpriced_hours,
     unit_hours(rented_unit_seconds) as rented_hours,
@@ -360,6 +422,8 @@ select
     cost_per_hour(cost, available_unit_seconds) as cost_per_available_hour,
     cost_per_hour(cost, allocated_unit_seconds) as cost_per_allocated_hour,
     cost_per_hour(cost - unused_commitment_cost, installed_unit_seconds) as used_only_cost_per_installed_hour,
+    cost_per_hour(cost + picos_amount(replacement_picos), installed_unit_seconds)
+        as replacement_cost_per_installed_hour,
     cast(null as double) as cost_per_sm_active_hour,
     cast(null as double) as cost_per_productive_hour,
     installed_unit_seconds,
