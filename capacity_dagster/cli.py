@@ -181,7 +181,9 @@ def build(
 @main.command()
 @click.argument("month", type=click.DateTime(["%Y-%m"]))
 @_site_option
-@click.option("--incomplete", is_flag=True, help="Close it even where a bill or a price is missing.")
+@click.option(
+    "--incomplete", is_flag=True, help="Close it even where a bill, a price or a cluster's last days are missing."
+)
 @_errors_told
 def close(month: datetime, site_file: str | None, incomplete: bool) -> int:
     """Freeze what is published of MONTH, such as 2026-10, and of the open months before it.

@@ -24,7 +24,7 @@ from capacity_dagster.errors import ClosingError
 from capacity_dagster.site_file import Site
 from capacity_dagster.tables.catalogue import CLOSED, Catalogue, Table, load_catalogue
 from capacity_dagster.tables.quoting import identifier, literal
-from capacity_dagster.versions import Publication, current
+from capacity_dagster.versions import Publication, code_version, current
 from capacity_dagster.warehouse import HISTORY, Warehouse, locked
 
 TOLD = "closed.json"
@@ -68,20 +68,29 @@ def archived_files(published: Path, table: Table) -> list[Path]:
 def close_month(site: Site, month: date, accepts_incomplete: bool = False) -> list[ClosedMonth]:
     """Closes a month, and with it the open months before it, as the published version has them; those that it closed.
 
+    Args:
+        accepts_incomplete: closes it also where a cost, or the end of a month of one of several clusters, is not known.
+
     Raises:
-        ClosingError: nothing is published, the month is closed, is not over, or a cost of it is not known.
+        ClosingError: nothing is published, or by other code; the month is closed, is not over, or a cost of it is not
+            known.
     """
     with locked(site, f"closing {month:%Y-%m}"):
         published = current(site.published)
         if published is None:
             raise ClosingError(f"nothing is published of {site.path}; expected a version to close {month:%Y-%m} with")
+        if published.manifest["code_version"] != code_version():
+            raise ClosingError(
+                f"version {published.manifest['version']} was published by capacity-dagster "
+                f"{published.manifest['code_version']}; expected one by {code_version()}: build first"
+            )
         closed = {each.month for each in closed_months(site.published)}
         if month in closed:
             raise ClosingError(f"{month:%Y-%m} is closed already")
         _remove_unfinished(site.published)
         with duckdb.connect(str(published.folder / "capacity.duckdb"), read_only=True) as connection:
             months = _open_months(connection, published, month, closed)
-            _refuse_unless_over(site, published, month)
+            _refuse_unless_over(site, published, month, accepts_incomplete)
             if not accepts_incomplete:
                 _refuse_unless_complete(connection, months)
             for each in months:
@@ -187,19 +196,19 @@ def _open_months(
     return [each for each in known if each <= month and each not in closed]
 
 
-def _refuse_unless_over(site: Site, published: Publication, month: date) -> None:
+def _refuse_unless_over(site: Site, published: Publication, month: date, accepts_incomplete: bool) -> None:
+    """A month is over where each cluster is known until its end; on request where one is, as others may be gone."""
     zone = ZoneInfo(site.content.site.reporting_time_zone)
     following = (month + timedelta(days=31)).replace(day=1)
     ends_at = datetime(following.year, following.month, 1, tzinfo=zone).astimezone(UTC)
-    early = [
-        f"{cluster} is known until {at}"
-        for cluster, at in published.manifest["as_of"].items()
-        if at and datetime.fromisoformat(at) < ends_at
-    ]
-    if early:
+    known = {cluster: at for cluster, at in published.manifest["as_of"].items() if at}
+    early = {cluster: at for cluster, at in known.items() if datetime.fromisoformat(at) < ends_at}
+    if len(early) == len(known) or (early and not accepts_incomplete):
+        told = ", ".join(f"{cluster} is known until {at}" for cluster, at in early.items())
         raise ClosingError(
-            f"{month:%Y-%m} is not over in version {published.manifest['version']}: {', '.join(early)}; "
+            f"{month:%Y-%m} is not over in version {published.manifest['version']}: {told}; "
             f"expected {ends_at.isoformat().replace('+00:00', 'Z')} or later"
+            + (", or --incomplete where nothing more is to come" if len(early) < len(known) else "")
         )
 
 

@@ -1,5 +1,6 @@
 """Closed months: what was signed stays, what comes later is told and charged, and nothing is lost between the two."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
@@ -382,6 +383,29 @@ def test_a_month_without_all_its_costs_is_closed_only_on_request(
     assert published(site, rates) == [(JANUARY, 50000), (FEBRUARY, None), (MARCH, 40000)]
     charged = "select sum(charged_cost) from report.showback_monthly where idle_policy = 'central' group by usage_month"
     assert sorted(published(site, charged)) == [(50000,), (68000,)]
+
+
+def test_what_other_code_published_is_built_before_it_is_closed(
+    two_months: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = two_months()
+    with monkeypatch.context() as patched:
+        patched.setattr("capacity_dagster.closing.code_version", lambda: "0.2.0+another")
+        with pytest.raises(ClosingError, match=r"expected one by 0\.2\.0\+another: build first"):
+            close_month(site, JANUARY)
+
+
+def test_a_cluster_that_is_gone_keeps_no_month_open(two_months: Callable[..., Site]) -> None:
+    site = two_months()
+    publication = current(site.published)
+    assert publication is not None
+    manifest = publication.folder / "manifest.json"
+    told = json.loads(manifest.read_text())
+    manifest.chmod(0o644)
+    manifest.write_text(json.dumps({**told, "as_of": {**told["as_of"], "gone": "2026-01-15T00:00:00Z"}}))
+    with pytest.raises(ClosingError, match=r"gone is known until 2026-01-15T00:00:00Z; expected .* or --incomplete"):
+        close_month(site, JANUARY)
+    assert close_month(site, JANUARY, accepts_incomplete=True)
 
 
 def test_a_closing_that_was_killed_leaves_nothing(
