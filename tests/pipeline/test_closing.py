@@ -209,7 +209,7 @@ steps = st.one_of(deliveries(), st.sampled_from(["close", "close", "reopen"]))
 
 
 STANDING["jobs-0.psv"] = (
-    "\n".join([JOBS_HEADER, *(job(n, "ab"[n % 2], "n1", 1 + n * 40, 7 + n, 1 + n % 3) for n in range(20))]) + "\n"
+    "\n".join([JOBS_HEADER, *(job(n, "ab"[n % 2], "n1", 1 + n * 8, 1 + n % 7, 1 + n % 3) for n in range(100))]) + "\n"
 )
 
 
