@@ -141,19 +141,26 @@ class Table:
     @cached_property
     def inputs(self) -> tuple[str, ...]:
         """The tables that the query reads, as `schema.table`, sorted."""
-        return tuple(sorted(name for name in _read_by(self.sql) if not _is_history(name)))
+        return tuple(sorted(name for name in self._named_by_query if not _is_history(name)))
 
     @cached_property
     def check_inputs(self) -> tuple[str, ...]:
         """The other tables that its checks read, as `schema.table`, sorted."""
-        read = {name for check in self.checks for name in _read_by(check.sql) if not _is_history(name)}
+        read = {name for name in self._named_by_checks if not _is_history(name)}
         return tuple(sorted(read - {self.full_name, *self.inputs}))
 
     @cached_property
     def history(self) -> tuple[str, ...]:
         """What it reads of what was published or closed, in its query and its checks: no reason to build it anew."""
-        read = {name for sql in (self.sql, *(check.sql for check in self.checks)) for name in _read_by(sql)}
-        return tuple(sorted(filter(_is_history, read)))
+        return tuple(sorted(filter(_is_history, self._named_by_query | self._named_by_checks)))
+
+    @cached_property
+    def _named_by_query(self) -> set[str]:
+        return _read_by(self.sql)
+
+    @cached_property
+    def _named_by_checks(self) -> set[str]:
+        return {name for check in self.checks for name in _read_by(check.sql)}
 
     @cached_property
     def scope(self) -> str | None:
