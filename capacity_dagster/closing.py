@@ -28,6 +28,8 @@ from capacity_dagster.versions import Publication, code_version, current
 from capacity_dagster.warehouse import HISTORY, Warehouse, locked
 
 TOLD = "closed.json"
+MONTHS = "????-??"
+"""Folders of closed months; one that is being written, or removed, is called otherwise."""
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,7 @@ class ClosedMonth:
 def closed_months(published: Path) -> list[ClosedMonth]:
     """The closed months of a site, in order; named by its folder of published versions."""
     found = []
-    for file in sorted((published / CLOSED).glob(f"*/{TOLD}")):
-        if file.parent.name.endswith(".unfinished"):
-            continue
+    for file in sorted((published / CLOSED).glob(f"{MONTHS}/{TOLD}")):
         told = json.loads(file.read_text(encoding="utf-8"))
         found.append(
             ClosedMonth(
@@ -61,8 +61,7 @@ def closed_months(published: Path) -> list[ClosedMonth]:
 
 def archived_files(published: Path, table: Table) -> list[Path]:
     """The rows of a table that were signed: a file for each closed month."""
-    files = [published / CLOSED / f"{each.month:%Y-%m}" / f"{table.name}.parquet" for each in closed_months(published)]
-    return [file for file in files if file.exists()]
+    return sorted((published / CLOSED).glob(f"{MONTHS}/{table.name}.parquet"))
 
 
 def close_month(site: Site, month: date, accepts_incomplete: bool = False) -> list[ClosedMonth]:
@@ -243,7 +242,6 @@ def _archive(published: Path, connection: duckdb.DuckDBPyConnection, version: Pu
             f"order by {', '.join(map(identifier, table.contract.key))}) to {literal(file)} (compression zstd)"
         )
         tables[table.full_name] = hashlib.sha256(file.read_bytes()).hexdigest()
-        file.chmod(0o444)
     told = {
         "month": f"{month:%Y-%m}",
         "closed_at": datetime.now(UTC).isoformat("T", "seconds"),

@@ -15,10 +15,9 @@ from capacity_dagster.closing import archived_files, closing_tables, rows_of
 from capacity_dagster.site_file import Site
 from capacity_dagster.tables.catalogue import CLOSED, PUBLISHED_TABLES, Catalogue, Table
 from capacity_dagster.versions import Publication, code_version, current
-from capacity_dagster.warehouse import Warehouse
+from capacity_dagster.warehouse import Warehouse, naive
 
 CHANGED_FILES = """
-create or replace view history.published.changed_files as
 select
     coalesce(now.source_file, before.source_file) as source_file,
     coalesce(now.cluster, before.cluster) as cluster,
@@ -34,7 +33,6 @@ where now.source_file is null or before.source_file is null
 """
 
 CHANGED_SPANS = """
-create or replace view history.published.changed_spans as
 select distinct
     changes.source_file,
     files.cluster,
@@ -54,6 +52,9 @@ where changes.source_file is not null
 A bill is filed by its billing period, whatever days its charges are for: its changes say nothing of days.
 """
 
+VIEWS = {"published.changed_files": CHANGED_FILES, "published.changed_spans": CHANGED_SPANS}
+"""What is asked of the state of the tables when a query runs, and not when the warehouse is opened."""
+
 
 def write_history(warehouse: Warehouse, catalogue: Catalogue) -> None:
     """Makes the relations of what is published now, as it is when the warehouse is opened."""
@@ -72,9 +73,10 @@ def write_history(warehouse: Warehouse, catalogue: Catalogue) -> None:
 
 def _write_version(warehouse: Warehouse, site: Site, published: Publication | None) -> None:
     manifest = published.manifest if published else {}
+    as_of = manifest.get("as_of", {})
     execute = warehouse.connection.execute
     for name, columns in PUBLISHED_TABLES.items():
-        if name not in ("published.changed_files", "published.changed_spans"):
+        if name not in VIEWS:
             execute(f"create or replace table history.{name} ({columns})")
     execute(
         "insert into history.published.versions select ?, ?, ? where ? is not null",
@@ -85,7 +87,11 @@ def _write_version(warehouse: Warehouse, site: Site, published: Publication | No
             manifest.get("version"),
         ],
     )
-    _insert(warehouse, "published.clusters", ((name, _naive(at)) for name, at in manifest.get("as_of", {}).items()))
+    _insert(
+        warehouse,
+        "published.clusters",
+        ((name, at and naive(datetime.fromisoformat(at))) for name, at in as_of.items()),
+    )
     _insert(warehouse, "published.closed_months", ((month,) for month in manifest.get("closed_months", [])))
     files = {(each["file"], each.get("cluster"), each["sha256"]) for each in manifest.get("inputs", [])}
     _insert(warehouse, "published.files", files)
@@ -96,8 +102,8 @@ def _write_version(warehouse: Warehouse, site: Site, published: Publication | No
         if version is not None and version.file_id == file_id:
             states.append((name, int(number)))
     _insert(warehouse, "published.states", states)
-    execute(CHANGED_FILES)
-    execute(CHANGED_SPANS)
+    for name, query in VIEWS.items():
+        execute(f"create or replace view history.{name} as {query}")
 
 
 def _insert(warehouse: Warehouse, name: str, rows: Iterable[Sequence[object]]) -> None:
@@ -113,7 +119,3 @@ def _published_files(published: Publication | None, table: Table) -> list[Path]:
     if published is None:
         return []
     return [published.folder / name for name in published.manifest["tables"].get(table.full_name, {}).get("files", {})]
-
-
-def _naive(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text).replace(tzinfo=None) if text else None

@@ -72,7 +72,7 @@ def publish(materialiser: Materialiser, run_id: str) -> Publication:
             name: told
             for table in tables
             if table.contract.exported_as
-            for name, told in _write_exports(warehouse, table, scratch, before).items()
+            for name, told in _write_exports(warehouse, table, scratch, before, closed).items()
         }
     _write_database(warehouse, scratch / "capacity.duckdb", tables_told)
     progress.started("drawing plots")
@@ -214,9 +214,7 @@ def _write_parquet(
     for file, sha256 in write_files(warehouse, table, relation, to_write, scratch / folder):
         name = (folder / file.name).as_posix()
         told[name] = {"rows": file.rows, "sha256": sha256}
-        if before and published.get(name) == told[name]:
-            (scratch / name).unlink()
-            link_or_copy(before.folder / name, scratch / name)
+        _share(before, published, scratch, name, told[name])
     return {
         "rows": sum(file["rows"] for file in told.values()),
         "sha256": hashlib.sha256("".join(told[name]["sha256"] for name in sorted(told)).encode()).hexdigest(),
@@ -225,13 +223,14 @@ def _write_parquet(
     }
 
 
-def _write_exports(warehouse: Warehouse, table: Table, scratch: Path, before: Publication | None) -> dict[str, Any]:
+def _write_exports(
+    warehouse: Warehouse, table: Table, scratch: Path, before: Publication | None, closed: list[date]
+) -> dict[str, Any]:
     """The files of a table for other tools; those of a month that did not change are those of the version before."""
     folder = Path(table.name.partition("_")[0])
     (scratch / folder).mkdir()
     published = before.manifest.get("exports", {}) if before else {}
     touched = _touched_days(warehouse, table, before) if before else None
-    closed = {each.month for each in closed_months(warehouse.site.published)}
     told: dict[str, Any] = {}
     for month, rows in exported_months(warehouse, table, table.relation).items():
         # A day of a closed month changes the bill of the first open one.
@@ -247,10 +246,17 @@ def _write_exports(warehouse: Warehouse, table: Table, scratch: Path, before: Pu
         for file, sha256 in export_month(warehouse, table, table.relation, month, scratch / folder):
             name = (folder / file).as_posix()
             told[name] = {"rows": rows, "sha256": sha256}
-            if before and published.get(name) == told[name]:
-                (scratch / name).unlink()
-                link_or_copy(before.folder / name, scratch / name)
+            _share(before, published, scratch, name, told[name])
     return told
+
+
+def _share(
+    before: Publication | None, published: dict[str, Any], scratch: Path, name: str, told: dict[str, Any]
+) -> None:
+    """Makes a file that turns out as it was in the version before that one's."""
+    if before and published.get(name) == told:
+        (scratch / name).unlink()
+        link_or_copy(before.folder / name, scratch / name)
 
 
 def _touched_days(warehouse: Warehouse, table: Table, before: Publication) -> set[date | None] | None:

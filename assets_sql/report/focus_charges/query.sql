@@ -93,30 +93,14 @@ rated as (
 
 parts as (
     select
-        usage_date,
-        cluster,
-        pool,
-        accelerator_model,
-        team,
-        currency,
-        owned_picos,
-        cost_picos,
-        rate_micros,
+        *,
         'allocated' as charge_part,
         direct_picos as part_picos,
         allocated_unit_seconds as part_unit_seconds
     from rated
     union all
     select
-        usage_date,
-        cluster,
-        pool,
-        accelerator_model,
-        team,
-        currency,
-        owned_picos,
-        cost_picos,
-        rate_micros,
+        *,
         'idle' as charge_part,
         idle_picos as part_picos,
         case

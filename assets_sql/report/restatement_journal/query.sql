@@ -164,22 +164,7 @@ numbers as (
 ),
 
 told as (
-    select
-        usage_date,
-        version_before,
-        table_name,
-        cluster,
-        pool,
-        accelerator_model,
-        team,
-        idle_policy,
-        currency,
-        measure,
-        amount_before,
-        amount_now,
-        amount_change,
-        is_month_closed,
-        because
+    select *
     from published.restatement_journal
     where usage_date in (select usage_date from days)
 ),
@@ -316,22 +301,7 @@ reopened as (
     where closed_months.usage_month is null
 )
 
-select
-    usage_date,
-    version_before,
-    table_name,
-    cluster,
-    pool,
-    accelerator_model,
-    team,
-    idle_policy,
-    currency,
-    measure,
-    amount_before,
-    amount_now,
-    amount_change,
-    is_month_closed,
-    because
+select *
 from told
 union all
 select

@@ -9,8 +9,27 @@ with closed_days as (
         on cast(date_trunc('month', days.usage_date) as date) = closed_months.usage_month
 ),
 
-signed_and_told as (
+fleet as (
+    select false as is_known, * from closed.fleet_efficiency_daily
+    union all
+    select true as is_known, * from report.fleet_efficiency_daily
+),
+
+costs as (
+    select false as is_known, * from closed.cost_per_accelerator_hour_daily
+    union all
+    select true as is_known, * from report.cost_per_accelerator_hour_daily
+),
+
+charges as (
+    select false as is_known, * from closed.showback_daily
+    union all
+    select true as is_known, * from report.showback_daily
+),
+
+amounts as (
     select
+        is_known,
         usage_date,
         'report.fleet_efficiency_daily' as table_name,
         cluster,
@@ -19,9 +38,10 @@ signed_and_told as (
         cast(null as varchar) as idle_policy,
         cast(null as varchar) as currency,
         cast(allocated_hours as decimal(38, 12)) as amount
-    from closed.fleet_efficiency_daily
+    from fleet
     union all
     select
+        is_known,
         usage_date,
         'report.cost_per_accelerator_hour_daily' as table_name,
         cluster,
@@ -30,9 +50,10 @@ signed_and_told as (
         cast(null as varchar) as idle_policy,
         currency,
         known_cost as amount
-    from closed.cost_per_accelerator_hour_daily
+    from costs
     union all
     select
+        is_known,
         usage_date,
         'report.showback_daily' as table_name,
         cluster,
@@ -41,9 +62,10 @@ signed_and_told as (
         idle_policy,
         currency,
         idle_cost as amount
-    from closed.showback_daily
+    from charges
     union all
     select
+        false as is_known,
         journal.usage_date,
         journal.table_name,
         journal.cluster,
@@ -61,67 +83,6 @@ signed_and_told as (
             ('report.cost_per_accelerator_hour_daily', 'known_cost'),
             ('report.showback_daily', 'idle_cost')
         )
-),
-
-known as (
-    select
-        usage_date,
-        'report.fleet_efficiency_daily' as table_name,
-        cluster,
-        pool,
-        'allocated_hours' as measure,
-        cast(null as varchar) as idle_policy,
-        cast(null as varchar) as currency,
-        cast(allocated_hours as decimal(38, 12)) as amount
-    from report.fleet_efficiency_daily
-    union all
-    select
-        usage_date,
-        'report.cost_per_accelerator_hour_daily' as table_name,
-        cluster,
-        pool,
-        'known_cost' as measure,
-        cast(null as varchar) as idle_policy,
-        currency,
-        known_cost as amount
-    from report.cost_per_accelerator_hour_daily
-    union all
-    select
-        usage_date,
-        'report.showback_daily' as table_name,
-        cluster,
-        pool,
-        'idle_cost' as measure,
-        idle_policy,
-        currency,
-        idle_cost as amount
-    from report.showback_daily
-),
-
-amounts as (
-    select
-        usage_date,
-        table_name,
-        cluster,
-        pool,
-        measure,
-        idle_policy,
-        currency,
-        amount,
-        0 as known_amount
-    from signed_and_told
-    union all
-    select
-        usage_date,
-        table_name,
-        cluster,
-        pool,
-        measure,
-        idle_policy,
-        currency,
-        0 as amount,
-        amount as known_amount
-    from known
 )
 
 select
@@ -132,9 +93,9 @@ select
     measure,
     idle_policy,
     currency,
-    sum(amount) as signed_and_told,
-    sum(known_amount) as known
+    sum(case when is_known then 0 else amount end) as signed_and_told,
+    sum(case when is_known then amount else 0 end) as known
 from amounts
 where usage_date in (select usage_date from closed_days)
 group by usage_date, table_name, cluster, pool, measure, idle_policy, currency
-having sum(coalesce(amount, 0)) <> sum(coalesce(known_amount, 0))
+having sum(case when is_known then coalesce(amount, 0) else -coalesce(amount, 0) end) <> 0
