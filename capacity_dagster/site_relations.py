@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from capacity_dagster.closing import closed_months
-from capacity_dagster.site_file import CHARGE_COLUMNS, SiteFile
+from capacity_dagster.site_sections import CHARGE_COLUMNS, SiteFile
 from capacity_dagster.tables.catalogue import LANDING_TABLES, SITE_TABLES
 from capacity_dagster.warehouse import Change, Warehouse, naive
 

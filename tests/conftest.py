@@ -17,7 +17,8 @@ import pytest
 from capacity_dagster.materialise import Materialiser
 from capacity_dagster.outcome import Outcome
 from capacity_dagster.publish import publish
-from capacity_dagster.site_file import Site, SourceKind, load_site, shipped_demo
+from capacity_dagster.site_file import Site, load_site, shipped_demo
+from capacity_dagster.site_sections import SourceKind
 from capacity_dagster.sources.landing import scan
 from capacity_dagster.sources.reader import Load, Reader
 from capacity_dagster.tables import expectations

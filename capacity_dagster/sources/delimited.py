@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from capacity_dagster.errors import SourceError
-from capacity_dagster.site_file import Source
+from capacity_dagster.site_sections import Source
 from capacity_dagster.sources.bytes import SEPARATOR, Probe
 from capacity_dagster.tables.catalogue import Table, assets_folder
 from capacity_dagster.tables.quoting import identifier, literal

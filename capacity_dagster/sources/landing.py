@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from capacity_dagster.errors import SourceError
-from capacity_dagster.site_file import Site, Source
+from capacity_dagster.site_file import Site
+from capacity_dagster.site_sections import Source
 
 AS_OF_FILE = "as_of.txt"
 """A file of this name declares when the files beside it were collected."""

@@ -16,7 +16,8 @@ from typing import Any
 import duckdb
 
 from capacity_dagster.errors import SourceError
-from capacity_dagster.site_file import SNAPSHOT_SOURCES, Site
+from capacity_dagster.site_file import Site
+from capacity_dagster.site_sections import SNAPSHOT_SOURCES
 from capacity_dagster.sources import bytes as file_bytes
 from capacity_dagster.sources.answers import ANSWERS, create_records
 from capacity_dagster.sources.delimited import (

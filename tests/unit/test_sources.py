@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from capacity_dagster.errors import SourceError
-from capacity_dagster.site_file import SourceKind, shipped_demo
+from capacity_dagster.site_file import shipped_demo
+from capacity_dagster.site_sections import SourceKind
 
 COLUMNS = (
     "Cluster|DBIndex|JobIDRaw|JobID|Submit|Eligible|Start|End|ElapsedRaw|State|ExitCode|Partition|QOS|Account|User"

@@ -1,0 +1,312 @@
+"""The sections of a site file: each key with its type, its default and what it means.
+
+What belongs here: the shape of `site.toml` and the rules within it. What does not: reading it, the site's folders.
+"""
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+SourceKind = Literal[
+    "slurm_jobs",
+    "slurm_queue",
+    "slurm_nodes",
+    "slurm_node_events",
+    "slurm_reservations",
+    "slurm_associations",
+    "slurm_account_usage",
+    "slurm_suspensions",
+    "slurm_qos",
+    "slurm_cluster_usage",
+    "inventory",
+    "org_mapping",
+    "entitlements",
+    "purchase_lots",
+    "flat_costs",
+    "power_rates",
+    "exchange_rates",
+    "focus_charges",
+]
+
+CLUSTER_SOURCES = frozenset({"slurm_nodes", "slurm_queue"})
+"""Kinds whose files never say which cluster they describe, so that the site file must."""
+
+UNASSIGNED = "unassigned"
+"""Cluster, pool and model of what belongs to none that is known."""
+
+SNAPSHOT_SOURCES = frozenset({"slurm_queue"})
+"""Kinds that say what was true at one instant: the file's collection time, where its lines do not say."""
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError("expected a time zone of the IANA database, such as 'UTC' or 'Europe/Oslo'") from error
+    return name
+
+
+def _valid_pattern(pattern: str) -> str:
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"expected a regular expression: {error}") from error
+    if "at" not in compiled.groupindex:
+        raise ValueError("expected a named group (?P<at>…) around the time in the file's name")
+    return pattern
+
+
+def _inside_landing(pattern: str) -> str:
+    if Path(pattern).is_absolute() or ".." in Path(pattern).parts or "://" in pattern:
+        raise ValueError("expected a path or pattern relative to the landing folder, without '..'")
+    if not Path(pattern).parts or any("**" in part and part != "**" for part in Path(pattern).parts):
+        raise ValueError("expected a path or pattern such as '*/jobs-*.psv'; '**' stands for whole folders")
+    return pattern
+
+
+def _domain(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", name):
+        raise ValueError("expected what stands behind the dot after a node's name, such as 'fox' or 'example.org'")
+    return name
+
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+
+
+CHARGE_COLUMNS = {
+    "ProviderName": "provider_name",
+    "BillingAccountId": "billing_account_id",
+    "SubAccountId": "sub_account_id",
+    "RegionId": "region_id",
+    "AvailabilityZone": "availability_zone",
+    "ChargeCategory": "charge_category",
+    "ChargeDescription": "charge_description",
+    "CommitmentDiscountId": "commitment_discount_id",
+    "CapacityReservationId": "capacity_reservation_id",
+    "ResourceId": "resource_id",
+    "ResourceName": "resource_name",
+    "ResourceType": "resource_type",
+    "ServiceCategory": "service_category",
+    "ServiceName": "service_name",
+    "SkuId": "sku_id",
+    "SkuPriceId": "sku_price_id",
+}
+"""The columns of a bill that rules may look at."""
+
+
+def _charge_column(name: str) -> str:
+    if name not in CHARGE_COLUMNS and not re.fullmatch(r"Tags\..+", name):
+        raise ValueError(f"expected one of {listed([*CHARGE_COLUMNS, 'Tags.<key>'])}")
+    return name
+
+
+ChargeColumn = Annotated[str, AfterValidator(_charge_column)]
+Pattern = Annotated[str, Field(min_length=1, max_length=400)]
+
+
+ClusterName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+
+
+class Section(BaseModel):
+    """What all sections share: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SiteSection(Section):
+    """What is true of the whole site."""
+
+    name: Name
+    first_day: date
+    """The first reporting day that is accounted for: nothing before it is counted."""
+    reporting_time_zone: TimeZone = "UTC"
+    landing: str = "landing"
+    keep_versions: Annotated[int, Field(ge=2)] = 14
+
+
+class Cluster(Section):
+    """One scheduler's cluster, or what is rented beside any."""
+
+    scheduler: Literal["slurm", "none"] = "slurm"
+    """`none`: known from bills alone."""
+    time_zone: TimeZone | None = None
+    """The zone of times that a delivery writes without one; a source may override it."""
+    domain: Annotated[str, AfterValidator(_domain)] | None = None
+    """What an inventory writes behind the scheduler's names of nodes: with `fox`, `gpu-9.fox` is `gpu-9`."""
+    node_aliases: dict[Name, Name] = {}
+    """Other names that an inventory gives nodes, with the scheduler's name of each."""
+
+
+class Source(Section):
+    """Where one kind of delivery lands, and what its files do not say themselves."""
+
+    kind: SourceKind
+    files: Annotated[str, AfterValidator(_inside_landing)]
+    cluster: Name | None = None
+    time_zone: TimeZone | None = None
+    columns: tuple[Name, ...] | None = None
+    delimiter: Annotated[str, Field(min_length=1, max_length=8)] | None = None
+    collected_at: Annotated[str, AfterValidator(_valid_pattern)] | None = None
+
+
+class Accelerator(Section):
+    """An accelerator model and the names that schedulers and inventories give it."""
+
+    description: str = ""
+    aliases: tuple[Name, ...] = ()
+    memory_gb: Annotated[int, Field(ge=1)] | None = None
+    """Memory of one device; from it and `compute_slices` follows what a MIG profile weighs."""
+    compute_slices: Literal[4, 7] = 7
+    """Into how many compute slices MIG cuts a device."""
+
+
+class Pool(Section):
+    """A pool of accelerators that is priced as one."""
+
+    tenure: Literal["owned", "committed", "on_demand"] = "owned"
+    """Of what cost sheets say; bills say it themselves."""
+    description: str = ""
+
+
+class WorkloadClass(Section):
+    """Attempts of these partitions or qualities of service are of this class; the first rule that fits wins."""
+
+    name: Name
+    partitions: tuple[Name, ...] = ()
+    qos: tuple[Name, ...] = ()
+
+
+class ChargeRule(Section):
+    """Charges of bills that belong to a pool; the first rule that fits wins, and what none fits is `unassigned`."""
+
+    cluster: Name
+    pool: Name
+    cost_component: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")] | None = None
+    """What the charge pays for; without it the charge's ServiceCategory says."""
+    accelerator_model: Name | None = None
+    """The model that it pays for; without it the instance type says, if any."""
+    charges: Annotated[dict[ChargeColumn, Pattern], Field(min_length=1)]
+    """What a charge's columns must be: `*` stands for any text; `Tags.team` is the tag `team`."""
+
+
+class InstanceType(Section):
+    """What a rented instance holds, where its bill does not say."""
+
+    accelerator_model: Name
+    accelerators: Annotated[int, Field(ge=1)]
+
+
+class Reconciliation(Section):
+    """How far the scheduler's own totals may differ, unexplained, before nothing more is published."""
+
+    tolerance_seconds: Annotated[int, Field(ge=0)] = 0
+    """In resource-seconds of one compared total; a total passes that keeps this or the share."""
+    tolerance_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """As a share of the scheduler's total."""
+
+
+class Costs(Section):
+    """How purchases and bills become costs of a day."""
+
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] | None = None
+    """The currency into which all costs are converted, by delivered exchange rates; without it each keeps its own."""
+
+    depreciation: Literal["straight_line", "annuity"] = "straight_line"
+    """Which of the two is part of the cost; both are shown."""
+    cost_of_capital: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """What capital costs in a year (WACC), such as 0.1; without it there is no annuity."""
+    idle_policy: Literal["central", "proportional", "entitlement", "hybrid"] = "central"
+    """Who is charged in `report.focus_charges` for what nobody used; showback has all of them."""
+
+    @model_validator(mode="after")
+    def _annuity_has_a_rate(self) -> "Costs":
+        if self.depreciation == "annuity" and self.cost_of_capital is None:
+            raise ValueError("costs: depreciation is 'annuity'; expected a key 'cost_of_capital', such as 0.1")
+        return self
+
+
+class Resources(Section):
+    """What a build may use of the machine."""
+
+    memory_limit: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(MB|GB|MiB|GiB)$")] = "850MB"
+    """What the database may hold in memory before it spills to `work/tmp`; a build takes about 600 MB besides."""
+    threads: Annotated[int, Field(ge=1)] | None = None
+
+
+class SlurmCollection(Section):
+    """How `capacity collect slurm` collects."""
+
+    days: Annotated[int, Field(ge=0)] = 14
+    """How many days before today are asked for again, for what became known late."""
+    timeout_seconds: Annotated[float, Field(gt=0)] = 600
+    """After which a single command is stopped."""
+    keep_superseded: bool = False
+    """Whether every file that was ever collected is kept."""
+
+
+class Collect(Section):
+    """What is collected, by scheduler."""
+
+    slurm: SlurmCollection = SlurmCollection()
+
+
+class SiteFile(Section):
+    """The whole of `site.toml`."""
+
+    site: SiteSection
+    clusters: Annotated[dict[ClusterName, Cluster], Field(min_length=1)]
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    accelerators: dict[Name, Accelerator] = {}
+    pools: dict[Name, Pool] = {}
+    workload_classes: tuple[WorkloadClass, ...] = ()
+    charge_rules: tuple[ChargeRule, ...] = ()
+    instance_types: dict[Name, InstanceType] = {}
+    costs: Costs = Costs()
+    reconciliation: Reconciliation = Reconciliation()
+    resources: Resources = Resources()
+    collect: Collect = Collect()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "SiteFile":
+        for position, source in enumerate(self.sources, start=1):
+            where = f"sources[{position}] ({source.kind}, {source.files})"
+            if source.cluster is not None and source.cluster not in self.clusters:
+                raise ValueError(
+                    f"{where}: cluster '{source.cluster}' is not declared; expected one of {listed(self.clusters)}"
+                )
+            if source.cluster is None and source.kind in CLUSTER_SOURCES:
+                raise ValueError(f"{where}: its files do not name their cluster; expected a key 'cluster'")
+        for position, rule in enumerate(self.charge_rules, start=1):
+            if rule.cluster not in self.clusters:
+                raise ValueError(
+                    f"charge_rules[{position}]: cluster '{rule.cluster}' is not declared; "
+                    f"expected one of {listed(self.clusters)}"
+                )
+        if UNASSIGNED in self.clusters:
+            raise ValueError(
+                f"clusters: '{UNASSIGNED}' is where charges go that no rule assigns; expected another name"
+            )
+        for name, cluster in self.clusters.items():
+            for alias, node in cluster.node_aliases.items():
+                if node in cluster.node_aliases:
+                    raise ValueError(
+                        f"clusters.{name}.node_aliases: '{alias}' stands for '{node}', which is an alias itself; "
+                        "expected the scheduler's name"
+                    )
+        owners: dict[str, str] = {}
+        for model, accelerator in self.accelerators.items():
+            for alias in (model, *accelerator.aliases):
+                other = owners.setdefault(alias.lower(), model)
+                if other != model:
+                    raise ValueError(f"accelerators: '{alias}' names both '{other}' and '{model}'; expected one model")
+        return self
+
+
+def listed(names: Any) -> str:
+    """Names in a sentence."""
+    return ", ".join(f"'{name}'" for name in sorted(names))
