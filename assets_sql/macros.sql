@@ -227,3 +227,10 @@ create or replace temp macro could_host(
 -- An attempt's even share of something on each of its nodes.
 create or replace temp macro node_share(amount, nodes) as
     coalesce(amount, 0) // greatest(coalesce(nodes, 1), 1);
+
+-- How far a day may be believed, from best to worst; a number over several days is as good as the worst of them.
+create or replace temp macro trust_name(place) as
+    case place when 0 then 'complete' when 1 then 'partial' when 2 then 'rejected' when 3 then 'incomplete' end;
+
+create or replace temp macro trust_place(trust) as
+    case trust when 'complete' then 0 when 'partial' then 1 when 'rejected' then 2 when 'incomplete' then 3 end;

@@ -23,6 +23,9 @@ HOUR = 3_600
 UNITS = 84_000
 """Of one device."""
 
+TOLD_OF_NUMBERS = frozenset({"trust", "rejected_currency"})
+"""Columns in which the product says what its numbers are worth; no other contender does."""
+
 EVER = 2**32 - 1
 """An instant after all others, in seconds since 1970."""
 
@@ -72,7 +75,10 @@ def read_contracts() -> dict[str, Contract]:
     found = {}
     for table in REPORT:
         contract = _read_yaml(assets / "report" / table / "contract.yaml")
-        found[table] = Contract(contract["key"], {name: known[name]["type"] for name in contract["columns"]})
+        found[table] = Contract(
+            contract["key"],
+            {name: known[name]["type"] for name in contract["columns"] if name not in TOLD_OF_NUMBERS},
+        )
     return found
 
 

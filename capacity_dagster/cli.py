@@ -1,8 +1,9 @@
-"""The command line: `capacity init`, `collect`, `check`, `build`, `close`, `reopen`, `demo`.
+"""The command line: `capacity init`, `collect`, `check`, `build`, `rejects`, `close`, `reopen`, `demo`.
 
 What belongs here: arguments, exit codes and what is printed. What does not: Dagster's definitions, building.
 """
 
+import json
 import logging
 import sys
 from collections.abc import Callable, Iterator
@@ -176,6 +177,38 @@ def build(
     if first and last and first > last:
         raise SiteFileError(f"--from is {first.date()}, after --to, {last.date()}; expected the same or an earlier day")
     return _build(site, _instant(as_of), first and first.date(), last and last.date(), allow_erasing)
+
+
+@main.command()
+@_site_option
+@click.option("--source", help="Only of this kind of source, such as slurm_jobs.")
+@click.option("--reason", help="Only of this rule, such as unknown_state.")
+@click.option("--released", is_flag=True, help="Those that an accepted record has taken the place of, instead.")
+@click.option("--records", type=click.IntRange(min=1), help="List so many records, instead of the reasons.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, with the whole text of records.")
+@_errors_told
+def rejects(
+    site_file: str | None, source: str | None, reason: str | None, released: bool, records: int | None, as_json: bool
+) -> int:
+    """List what was rejected, why, what it is worth, and what mends it; what is worth most comes first."""
+    from capacity_dagster import quarantine
+
+    with quarantine.opened_quarantine(_site(site_file)) as connection:
+        if records:
+            rows = quarantine.rejected_records(connection, source, reason, released, records)
+        else:
+            rows = quarantine.rejected_reasons(connection, source, reason, released)
+    if as_json:
+        click.echo(
+            json.dumps([{**row, **vars(quarantine.explained(row["reject_reason"]))} for row in rows], default=str)
+        )
+        return EXIT_BUILT
+    for row in rows:
+        for line in quarantine.told_record(row) if records else quarantine.told_reason(row):
+            out.print(line, markup=False)
+    if not rows:
+        out.print(f"no record is {'released' if released else 'rejected'}{' of these' if source or reason else ''}")
+    return EXIT_BUILT
 
 
 @main.command()

@@ -231,7 +231,8 @@ def _record_rejected(warehouse: Warehouse, table: Table, loads: list[Load]) -> N
         warehouse.connection.execute(
             "insert into pipeline.landing.rejected "
             "select ?, ?, ?, case when list_contains(?, cluster) then cluster end, source_line, record_text, "
-            "reject_reason, record_at, accelerator_seconds from read_parquet(?) where reject_reason is not null",
+            f"reject_reason, record_at, accelerator_seconds, {_quarantined(table)} "
+            "from read_parquet(?) where reject_reason is not null",
             [
                 table.name,
                 load.load_id,
@@ -240,6 +241,21 @@ def _record_rejected(warehouse: Warehouse, table: Table, loads: list[Load]) -> N
                 str(load.records),
             ],
         )
+
+
+def _quarantined(table: Table) -> str:
+    """SQL for the fact that a rejected record is about, and for what it is worth in money; null where nothing says."""
+    parts = []
+    for name in table.contract.identity:
+        is_instant = table.columns[name].type == "TIMESTAMP"
+        parts.append(f"epoch_us({identifier(name)}) // 1000000" if is_instant else identifier(name))
+    texts = [f"cast({part} as varchar)" for part in parts]
+    key = " || '/' || ".join(texts) or "null"  # null where a part of it is
+    cost, currency = map(identifier, table.contract.worth) if table.contract.worth else ("null", "null")
+    is_money = f"regexp_full_match({currency}, '[A-Z]{{3}}')" if table.contract.worth else "false"
+    return (
+        f"{key}, case when {is_money} then {cost} end, case when {is_money} and {cost} is not null then {currency} end"
+    )
 
 
 def _record_job_blocks(warehouse: Warehouse, loads: list[Load]) -> None:

@@ -3,6 +3,7 @@
 What belongs here: drawing. What does not: computing, which is the queries'.
 """
 
+import io
 import warnings
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ LINKS = {
     "sm_active": "#d9a441",
     "productive": "#b0533c",
 }
-MOST_CURRENCIES = 3
+MOST_CURRENCIES, MOST_REASONS = 3, 12
 LONGEST_NAME = 60
 
 
@@ -44,6 +45,32 @@ def draw_plots(database: Path, folder: Path) -> list[str]:
         if chain:
             _draw_chain(chain, folder / "cost_chain.png")
     return sorted(file.name for file in folder.iterdir())
+
+
+def reasons_picture(reasons: list[dict[str, Any]]) -> bytes:
+    """A picture, as PNG, of what was rejected by rule: records, and the accelerator-hours that they are worth."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    shown = reasons[:MOST_REASONS]
+    places = range(len(shown))
+    with mpl.rc_context({"text.parse_math": False}):
+        figure = Figure(figsize=(10, 1.2 + 0.3 * len(shown)), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True)
+        for axes, column, title in (
+            (left, "records", "rejected records"),
+            (right, "accelerator_hours", "accelerator-hours that they are worth"),
+        ):
+            bars = axes.barh(places, [row[column] for row in shown], color=LOST)
+            axes.bar_label(bars, [f"{row[column]:,.0f}" for row in shown], fontsize=8, padding=2)
+            axes.margins(x=0.15)
+            axes.set_title(title, fontsize=10)
+            axes.spines[["top", "right"]].set_visible(False)
+        left.set_yticks(places, [f"{row['source']}: {row['reject_reason']}" for row in shown])
+        left.invert_yaxis()
+        buffer = io.BytesIO()
+        figure.savefig(buffer, dpi=110, format="png", metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, name: str) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ from capacity_dagster.plots import draw_plots
 from capacity_dagster.tables.catalogue import Catalogue, Table, assets_folder
 from capacity_dagster.tables.checks import CheckOutcome
 from capacity_dagster.tables.quoting import identifier, literal
+from capacity_dagster.trust import trust_by_cluster, trust_line
 from capacity_dagster.versions import CURRENT, MANIFEST, VERSIONS, Publication, code_version, current
 from capacity_dagster.warehouse import Warehouse
 from capacity_dagster.wording import counted
@@ -88,6 +89,7 @@ def publish(materialiser: Materialiser, run_id: str) -> Publication:
             for cluster, as_of in warehouse.rows("select cluster, as_of_at from core.clusters order by cluster")
         },
         "trust": trust_line(warehouse),
+        "trust_by_cluster": trust_by_cluster(warehouse),
         "inputs": [
             {
                 "source": kind,
@@ -125,28 +127,6 @@ def publish(materialiser: Materialiser, run_id: str) -> Publication:
 def publishable(materialiser: Materialiser) -> str:
     """Names the content that a version made now would have; what was published last is kept in the warehouse."""
     return json.dumps([_published_states(materialiser), code_version()], sort_keys=True)
-
-
-def trust_line(warehouse: Warehouse) -> str:
-    """One line on whether to believe the numbers."""
-    received, rejected, hours, unvaluable = warehouse.rows(
-        "select sum(rows_received), sum(rows_rejected), sum(rejected_hours), sum(rows_unvaluable) "
-        "from report.data_trust_daily"
-    )[0]
-    compared, unexplained = warehouse.rows(
-        "select count(*), coalesce(sum(abs(unexplained)), 0) from report.reconciliation_daily as compared "
-        "inner join core.clusters as clusters on compared.cluster = clusters.cluster "
-        "and compared.window_end <= clusters.as_of_at"
-    )[0]
-    reconciled = (
-        f"{compared:,} totals of the scheduler compared, {unexplained:,} seconds unexplained"
-        if compared
-        else "no totals of the scheduler to compare with"
-    )
-    return (
-        f"{received or 0:,} records received, {rejected or 0:,} rejected "
-        f"({hours or 0:,.1f} accelerator-hours, {unvaluable or 0:,} without a readable value); {reconciled}"
-    )
 
 
 def _refuse_unless_sound(materialiser: Materialiser) -> None:

@@ -7,6 +7,8 @@ import json
 from importlib.resources import files
 from typing import Any
 
+import duckdb
+
 from capacity_dagster.closing import closed_months
 from capacity_dagster.site_sections import CHARGE_COLUMNS, SiteFile
 from capacity_dagster.tables.catalogue import LANDING_TABLES, SITE_TABLES
@@ -18,7 +20,7 @@ def write_site_relations(warehouse: Warehouse) -> None:
     rows = _rows(warehouse)
     with warehouse.transaction() as connection:
         for name, columns in LANDING_TABLES.items():
-            connection.execute(f"create table if not exists pipeline.{name} ({columns})")
+            _create(connection, f"pipeline.{name}", columns)
             if warehouse.version(name) is None:
                 warehouse.record(name, "", {}, 0, [Change()], True, 0.0)
         for name, columns in SITE_TABLES.items():
@@ -32,6 +34,17 @@ def write_site_relations(warehouse: Warehouse) -> None:
                     values = "$1, $2, $3, first_instant($4::timestamp, $3), $5"
                 connection.execute(f"insert into pipeline.{name} values ({values})", row)
             warehouse.record(name, content_hash, {}, len(rows[name]), [Change()], True, 0.0)
+
+
+def _create(connection: duckdb.DuckDBPyConnection, relation: str, columns: str) -> None:
+    """Makes a relation of what is delivered; one that an earlier version of the code made otherwise is filled anew."""
+    connection.execute(f"create table if not exists {relation} ({columns})")
+    connection.execute(f"create or replace temp table declared ({columns})")
+    found, declared = (
+        [row[:2] for row in connection.execute(f"describe {name}").fetchall()] for name in (relation, "temp.declared")
+    )
+    if found != declared:
+        connection.execute(f"create or replace table {relation} ({columns})")
 
 
 def _rows(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
@@ -50,6 +63,8 @@ def _rows(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
                 content.costs.cost_of_capital,
                 content.costs.currency,
                 content.costs.idle_policy,
+                content.trust.reject_share_limit,
+                content.trust.reject_rows_tolerated,
             )
         ],
         "site.clusters": [

@@ -210,6 +210,15 @@ class Reconciliation(Section):
     """As a share of the scheduler's total."""
 
 
+class Trust(Section):
+    """How much of what is delivered may be rejected before nothing more is published."""
+
+    reject_share_limit: Annotated[float, Field(ge=0, le=1)] = 0.1
+    """Of the records of one source, cluster and day that are in use or rejected."""
+    reject_rows_tolerated: Annotated[int, Field(ge=0)] = 10
+    """As many rejected records of a source, cluster and day never block."""
+
+
 class Costs(Section):
     """How purchases and bills become costs of a day."""
 
@@ -268,6 +277,7 @@ class SiteFile(Section):
     instance_types: dict[Name, InstanceType] = {}
     costs: Costs = Costs()
     reconciliation: Reconciliation = Reconciliation()
+    trust: Trust = Trust()
     resources: Resources = Resources()
     collect: Collect = Collect()
 

@@ -378,3 +378,34 @@ create or replace macro report.commitment_coverage(grain) as table
             as commitment_coverage
     from mart.rented_hours_daily
     group by period_date, accelerator_model, region_id;
+
+-- Whether the numbers of a period may be believed, by cluster: a period is as good as the worst of its days.
+create or replace macro report.trust(grain) as table
+    select
+        report.period_start(
+            grain, usage_date, (select min(earliest.usage_date) from report.trust_daily as earliest)
+        ) as period_date,
+        cluster,
+        case max(list_position(['complete', 'partial', 'rejected', 'incomplete'], trust))
+            when 1 then 'complete'
+            when 2 then 'partial'
+            when 3 then 'rejected'
+            when 4 then 'incomplete'
+        end as trust,
+        count(*) as days_counted,
+        count(case when trust = 'complete' then 1 end) as days_complete,
+        count(missing_sources) as days_with_missing_sources,
+        sum(rows_rejected) as rows_rejected,
+        sum(rows_unvaluable) as rows_unvaluable,
+        sum(rejected_hours) as rejected_hours,
+        case when count(distinct rejected_currency) <= 1 then report.whole_sum(rejected_cost) end as rejected_cost,
+        case when count(distinct rejected_currency) = 1 then min(rejected_currency) end as rejected_currency,
+        case
+            when count(case when reconciliation_status = 'unexplained' then 1 end) > 0 then 'unexplained'
+            when count(case when reconciliation_status = 'explained' then 1 end) > 0 then 'explained'
+            when count(case when reconciliation_status = 'agrees' then 1 end) > 0 then 'agrees'
+            else 'not compared'
+        end as reconciliation_status,
+        max(newest_at) as newest_at
+    from report.trust_daily
+    group by period_date, cluster;

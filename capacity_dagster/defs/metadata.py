@@ -8,6 +8,8 @@ from typing import Any
 import dagster as dg
 
 from capacity_dagster.outcome import Outcome
+from capacity_dagster.plots import reasons_picture
+from capacity_dagster.quarantine import explained
 from capacity_dagster.tables.catalogue import Table
 from capacity_dagster.tables.checks import CheckOutcome
 from capacity_dagster.tables.lineage import committed_lineage
@@ -125,6 +127,27 @@ def check_result(table: Table, check: CheckOutcome) -> dg.AssetCheckResult:
     )
 
 
+def quarantine_metadata(reasons: list[dict[str, Any]]) -> dict[str, Any]:
+    """Why records were rejected: the top reasons as a picture, and all of them as a table, each with a record of it."""
+    if not reasons:
+        return {"rejected": "nothing"}
+    told = [
+        {
+            "source": row["source"],
+            "rule": row["reject_reason"],
+            "records": row["records"],
+            "accelerator-hours": round(row["accelerator_hours"], 3),
+            "cost": None if row["record_cost"] is None else f"{row['currencies']} {row['record_cost']:,.2f}",
+            "without a readable value": row["unvaluable"],
+            "what was found": explained(row["reject_reason"]).found,
+            "what mends it": explained(row["reject_reason"]).remedy,
+            "sample": f"{row['source_file']}, line {row['source_line']}: {(row['record_text'] or '')[:300]}",
+        }
+        for row in reasons
+    ]
+    return {"top reasons": _inline(reasons_picture(reasons), "top reasons"), "rejected": _table(told)}
+
+
 def publication_metadata(publication: Publication) -> dict[str, Any]:
     """What was published, and where."""
     manifest = publication.manifest
@@ -145,8 +168,12 @@ def publication_metadata(publication: Publication) -> dict[str, Any]:
 
 
 def _picture(file: Path) -> dg.MetadataValue:
+    return _inline(file.read_bytes(), file.stem)
+
+
+def _inline(png: bytes, name: str) -> dg.MetadataValue:
     """A picture that the UI shows without asking for a file."""
-    return dg.MetadataValue.md(f"![{file.stem}](data:image/png;base64,{base64.b64encode(file.read_bytes()).decode()})")
+    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{base64.b64encode(png).decode()})")
 
 
 def _paste(table: Table) -> str:

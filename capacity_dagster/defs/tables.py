@@ -7,9 +7,16 @@ from typing import Any
 import dagster as dg
 
 from capacity_dagster import progress
-from capacity_dagster.defs.metadata import check_result, definition_metadata, delivery_metadata, outcome_metadata
+from capacity_dagster.defs.metadata import (
+    check_result,
+    definition_metadata,
+    delivery_metadata,
+    outcome_metadata,
+    quarantine_metadata,
+)
 from capacity_dagster.defs.resources import WarehouseResource
 from capacity_dagster.outcome import Outcome
+from capacity_dagster.quarantine import rejected_reasons
 from capacity_dagster.tables.catalogue import Catalogue, Table, load_catalogue
 from capacity_dagster.tables.checks import planned_checks
 
@@ -18,6 +25,9 @@ def key_of(table: Table) -> dg.AssetKey:
     """The asset key of a table: its schema and its name."""
     return dg.AssetKey([table.layer, table.name])
 
+
+QUARANTINE = "core.rejected_records"
+"""The table whose asset shows the top reasons, with samples."""
 
 DAYS = dg.DynamicPartitionsDefinition(name="usage_date")
 """The reporting days that a site accounts for: exactly those that `core.cluster_days` has."""
@@ -46,6 +56,9 @@ def table_asset(table: Table, catalogue: Catalogue) -> dg.AssetsDefinition:
             context.log_event(
                 dg.AssetObservation(asset_key=["landing", table.name], metadata=delivery_metadata(outcome))
             )
+        if table.full_name == QUARANTINE:
+            reasons = rejected_reasons(warehouse.materialiser.warehouse.connection)
+            return _result(outcome, quarantine_metadata(reasons))
         return _result(outcome)
 
     return build_table
@@ -100,10 +113,10 @@ def _build(
     return outcome
 
 
-def _result(outcome: Outcome) -> dg.MaterializeResult:
+def _result(outcome: Outcome, more: dict[str, Any] | None = None) -> dg.MaterializeResult:
     return dg.MaterializeResult(
         asset_key=key_of(outcome.table),
-        metadata=outcome_metadata(outcome),
+        metadata={**outcome_metadata(outcome), **(more or {})},
         check_results=[check_result(outcome.table, check) for check in outcome.checks],
     )
 

@@ -42,7 +42,7 @@ SCOPES = {
 SITE_TABLES = {
     "site.settings": "site_name varchar, first_day date, reporting_time_zone varchar, tolerance_seconds bigint, "
     "tolerance_share double, depreciation varchar, cost_of_capital double, currency varchar, "
-    "idle_policy varchar",
+    "idle_policy varchar, reject_share_limit double, reject_rows_tolerated bigint",
     "site.clusters": "cluster varchar, scheduler varchar, reporting_time_zone varchar, first_at timestamp, "
     "as_of_at timestamp",
     "site.node_domains": "cluster varchar, domain varchar",
@@ -61,7 +61,8 @@ LANDING_TABLES = {
     "landing.deliveries": "load_id varchar, source_kind varchar, source_file varchar, cluster varchar, "
     "content_sha256 varchar, size_bytes bigint, collected_at timestamp, accepted_rows bigint, rejected_rows bigint",
     "landing.rejected": "source_kind varchar, load_id varchar, source_file varchar, cluster varchar, "
-    "source_line bigint, record_text varchar, reject_reason varchar, record_at timestamp, accelerator_seconds bigint",
+    "source_line bigint, record_text varchar, reject_reason varchar, record_at timestamp, accelerator_seconds bigint, "
+    "record_key varchar, record_cost decimal(38, 12), record_currency varchar",
 }
 """What is delivered, and what was rejected of it, as relations that queries read."""
 PUBLISHED_TABLES = {

@@ -65,6 +65,9 @@ class Contract(_Model):
         look_back_days: how many days before a day its rows are computed from: a changed day re-opens as many
             days after it.
         delivered: for raw tables, the columns of a delivery by the name the source's tool gives them.
+        identity: for raw tables, the columns that together name the fact that a record is about, so that a rejected
+            record and a later one of the same fact are known as such.
+        worth: for raw tables, the column of money, and of its currency, that a rejected record is worth.
         free_text: delivered columns in which a tool writes delimiters and line breaks without escaping them.
     """
 
@@ -88,6 +91,8 @@ class Contract(_Model):
     exported_by: str | None = None
     exported_as: dict[str, str] = {}
     free_text: tuple[str, ...] = ()
+    identity: tuple[str, ...] = ()
+    worth: tuple[str, str] | None = None
 
     @field_validator("columns", mode="before")
     @classmethod
@@ -112,14 +117,14 @@ class Contract(_Model):
     @model_validator(mode="after")
     def _named_columns_exist(self) -> "Contract":
         begins, end = self.interval or ((), None)
-        named = {*self.key, *self.provenance, *self.accrues, *self.dictionary}
+        named = {*self.key, *self.provenance, *self.accrues, *self.dictionary, *self.identity, *(self.worth or ())}
         named |= {begins} if isinstance(begins, str) else set(begins)
         named |= {name for name in (self.partition, self.filed_by, self.closes_by, self.exported_by, end) if name}
         named |= set(self.exported_as.values())
         if missing := named - set(self.columns):
             raise ValueError(
-                "key, partition, filed_by, closes_by, exported_by, exported_as, interval and provenance name columns "
-                "it does not have: "
+                "key, partition, filed_by, closes_by, exported_by, exported_as, interval, identity, worth and "
+                "provenance name columns it does not have: "
                 f"{sorted(missing)}"
             )
         if self.files_by and not self.columns[self.files_by].not_null:

@@ -119,7 +119,8 @@ def insert(connection: duckdb.DuckDBPyConnection, name: str, rows: list[Row]) ->
         connection.execute(f"insert into {relation} values ({', '.join('?' * len(values))})", values)
 
 
-def no_closed_months(connection: duckdb.DuckDBPyConnection) -> None:
+def nothing_closed_or_known(connection: duckdb.DuckDBPyConnection) -> None:
+    insert(connection, "core.day_trust", [])
     connection.execute(f"create table pipeline.site.closed_months ({SITE_TABLES['site.closed_months']})")
     connection.execute(load_catalogue()["report.showback_monthly"].ddl("history.closed.showback_monthly"))
 
@@ -155,7 +156,7 @@ def kept_connection(module_connection: duckdb.DuckDBPyConnection) -> duckdb.Duck
     ]
     insert(connection, "mart.node_timeline", [row | everywhere for row in in_service])
     insert(connection, "report.cost_per_accelerator_hour_monthly", [])
-    no_closed_months(connection)
+    nothing_closed_or_known(connection)
     return connection
 
 
@@ -240,7 +241,7 @@ def test_the_checks_see_what_is_wrong(connection: duckdb.DuckDBPyConnection) -> 
     insert(connection, "report.fleet_efficiency_daily", [dated | {"installed_unit_seconds": 84_000 * DAY}])
     insert(connection, "report.team_efficiency_daily", [])
     insert(connection, "report.cost_per_accelerator_hour_monthly", [])
-    no_closed_months(connection)
+    nothing_closed_or_known(connection)
     in_service = {"starts_at": day, "ends_at": DAYS[1], "node": "n1", "installed_units": 84_000}
     insert(connection, "mart.node_timeline", [dated | in_service])
     insert(connection, "core.node_capacity", [here | {"node": "n1"}])

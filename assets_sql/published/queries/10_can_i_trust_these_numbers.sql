@@ -1,17 +1,20 @@
--- Can I trust these numbers: what was received, what was rejected, and what would that have been worth?
--- received = accepted + rejected + superseded. rows_unvaluable are rejected records that could not be valued at all.
+-- Can I trust these numbers: on how many days is nothing known against them, and what is known against the others?
+-- rejected_cost values what could be read of rejected records; rows_unvaluable are those that could not be valued at all.
+-- By day, with the sources that are missing and the reasons for rejecting: report.trust_daily. By source, with all that was
+-- received, accepted and superseded: report.data_trust_daily.
 select
-    source,
+    period_date,
     cluster,
-    sum(rows_received) as rows_received,
-    sum(rows_accepted) as rows_accepted,
-    sum(rows_superseded) as rows_superseded,
-    sum(rows_rejected) as rows_rejected,
-    sum(rows_unvaluable) as rows_unvaluable,
-    sum(rejected_hours) as rejected_hours,
-    report.whole_sum(rejected_cost) as rejected_cost,
-    report.rate(sum(rows_received) - sum(rows_rejected), sum(rows_received)) as coverage,
-    max(newest_at) as newest_at
-from report.data_trust_daily
-group by source, cluster
-order by sum(rows_rejected) desc, source asc, cluster asc
+    trust,
+    days_counted,
+    days_complete,
+    days_with_missing_sources,
+    rows_rejected,
+    rows_unvaluable,
+    rejected_hours,
+    rejected_cost,
+    rejected_currency,
+    reconciliation_status,
+    newest_at
+from report.trust('month')
+order by period_date, cluster

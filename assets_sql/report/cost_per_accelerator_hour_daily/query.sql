@@ -389,8 +389,8 @@ judged as (
 )
 
 select
-    usage_date,
-    cluster,
+    judged.usage_date,
+    judged.cluster,
     pool,
     accelerator_model,
     currency,
@@ -428,5 +428,7 @@ select
     cast(null as double) as cost_per_productive_hour,
     installed_unit_seconds,
     available_unit_seconds,
-    allocated_unit_seconds
+    allocated_unit_seconds,
+    day_trust.trust
 from judged
+left join core.day_trust as day_trust on judged.usage_date = day_trust.usage_date and judged.cluster = day_trust.cluster

@@ -29,7 +29,8 @@ with months as (
         case when count(available_unit_seconds) = count(*) then cast(sum(available_unit_seconds) as bigint) end
             as available_unit_seconds,
         case when count(allocated_unit_seconds) = count(*) then cast(sum(allocated_unit_seconds) as bigint) end
-            as allocated_unit_seconds
+            as allocated_unit_seconds,
+        max(trust_place(trust)) as worst_trust
     from report.cost_per_accelerator_hour_daily
     group by date_trunc('month', usage_date), cluster, pool, accelerator_model, currency
 )
@@ -74,5 +75,6 @@ select
     cast(null as double) as cost_per_productive_hour,
     installed_unit_seconds,
     available_unit_seconds,
-    allocated_unit_seconds
+    allocated_unit_seconds,
+    trust_name(worst_trust) as trust
 from months

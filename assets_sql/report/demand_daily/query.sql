@@ -43,6 +43,8 @@ select
     sums.snapshot_seconds,
     sums.allocated_unit_seconds,
     case when sums.known_hours = sums.hours then sums.capacity_demand_unit_seconds end as capacity_demand_unit_seconds,
-    case when sums.known_hours = sums.hours then sums.unmet_unit_seconds end as unmet_unit_seconds
+    case when sums.known_hours = sums.hours then sums.unmet_unit_seconds end as unmet_unit_seconds,
+    day_trust.trust
 from sums
 left join fragments on sums.usage_date = fragments.usage_date and sums.cluster = fragments.cluster
+left join core.day_trust as day_trust on sums.usage_date = day_trust.usage_date and sums.cluster = day_trust.cluster

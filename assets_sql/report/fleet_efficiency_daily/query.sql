@@ -121,7 +121,9 @@ select
     measured.draining_unit_seconds,
     measured.stranded_unit_seconds,
     measured.overcommit_unit_seconds,
-    measured.unplaced_unit_seconds
+    measured.unplaced_unit_seconds,
+    day_trust.trust
 from measured
 inner join core.cluster_days as cluster_days
     on measured.usage_date = cluster_days.usage_date and measured.cluster = cluster_days.cluster
+left join core.day_trust as day_trust on measured.usage_date = day_trust.usage_date and measured.cluster = day_trust.cluster

@@ -232,7 +232,8 @@ select
     case when covered.snapshot_seconds > 0 then unit_hours(coalesce(pending.admin, 0)) end as pending_admin_hours,
     case when covered.snapshot_seconds > 0 then unit_hours(coalesce(pending.not_known, 0)) end as pending_unknown_hours,
     ratio(covered.snapshot_seconds, covered.accounted_seconds) as queue_coverage,
-    coalesce(pending.pending_unit_seconds, 0) as pending_unit_seconds
+    coalesce(pending.pending_unit_seconds, 0) as pending_unit_seconds,
+    day_trust.trust
 from partitions
 left join submitted
     on partitions.usage_date = submitted.usage_date
@@ -252,3 +253,5 @@ left join pending
     and partitions.partition_name = pending.partition_name
 left join covered
     on partitions.usage_date = covered.usage_date and partitions.cluster = covered.cluster
+left join core.day_trust as day_trust
+    on partitions.usage_date = day_trust.usage_date and partitions.cluster = day_trust.cluster

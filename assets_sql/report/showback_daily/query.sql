@@ -213,8 +213,8 @@ charges as (
 )
 
 select
-    usage_date,
-    cluster,
+    charges.usage_date,
+    charges.cluster,
     pool,
     accelerator_model,
     team,
@@ -226,5 +226,7 @@ select
     unit_hours(allocated_unit_seconds) as allocated_hours,
     unit_hours(entitled_unit_seconds) as entitled_hours,
     allocated_unit_seconds,
-    entitled_unit_seconds
+    entitled_unit_seconds,
+    day_trust.trust
 from charges
+left join core.day_trust as day_trust on charges.usage_date = day_trust.usage_date and charges.cluster = day_trust.cluster

@@ -97,13 +97,14 @@ rounded_shares as (
     from floored_shares
 ),
 
--- Whether each day and model of the month has a cost.
+-- Whether each day and model of the month has a cost, and how far they may be believed.
 complete as (
     select
         usage_month,
         cluster,
         pool,
-        bool_and(cost is not null) as is_complete
+        bool_and(cost is not null) as is_complete,
+        max(trust_place(trust)) as worst_trust
     from report.cost_per_accelerator_hour_monthly
     group by usage_month, cluster, pool
 ),
@@ -224,7 +225,8 @@ select
     unit_hours(charged.allocated_unit_seconds) as allocated_hours,
     unit_hours(charged.entitled_unit_seconds) as entitled_hours,
     charged.allocated_unit_seconds,
-    charged.entitled_unit_seconds
+    charged.entitled_unit_seconds,
+    trust_name(complete.worst_trust) as trust
 from charged
 left join complete
     on charged.usage_month = complete.usage_month

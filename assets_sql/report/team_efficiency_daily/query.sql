@@ -197,7 +197,8 @@ select
     second_hours(coalesce(run.cpu_seconds, 0)) as cpu_hours,
     second_hours(coalesce(run.node_seconds, 0)) as node_hours,
     coalesce(held.allocated_unit_seconds, 0) as allocated_unit_seconds,
-    coalesce(held.held_unit_seconds, 0) as held_unit_seconds
+    coalesce(held.held_unit_seconds, 0) as held_unit_seconds,
+    day_trust.trust
 from held
 full outer join run
     on held.usage_date = run.usage_date
@@ -214,5 +215,8 @@ left join mart.queue_percentiles_daily as queued
     and queued.grouped_by = 'team'
     and queued.wait_kind = 'eligible'
     and queued.weighting = 'jobs'
+left join core.day_trust as day_trust
+    on coalesce(held.usage_date, run.usage_date) = day_trust.usage_date
+    and coalesce(held.cluster, run.cluster) = day_trust.cluster
 where held.usage_date is not null
     or run.wall_seconds > 0 or run.jobs_started > 0 or run.jobs_ended > 0
