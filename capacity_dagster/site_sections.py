@@ -238,6 +238,17 @@ class Resources(Section):
     threads: Annotated[int, Field(ge=1)] | None = None
 
 
+class Landing(Section):
+    """How the landing is watched."""
+
+    settle_seconds: Annotated[int, Field(ge=0)] = 60
+    """For how long a file must not change before it counts as arrived."""
+    longest_wait_seconds: Annotated[int, Field(ge=0)] = 900
+    """After which a build is requested although something is still being written."""
+    late_after_days: Annotated[int, Field(ge=0)] = 3
+    """A new file is late if its day lies further than this before the newest of its kind."""
+
+
 class SlurmCollection(Section):
     """How `capacity collect slurm` collects."""
 
@@ -268,6 +279,7 @@ class SiteFile(Section):
     instance_types: dict[Name, InstanceType] = {}
     costs: Costs = Costs()
     reconciliation: Reconciliation = Reconciliation()
+    landing: Landing = Landing()
     resources: Resources = Resources()
     collect: Collect = Collect()
 

@@ -70,7 +70,7 @@ def supersede(site: Site, folder: Path, cluster: str) -> list[Path]:
     removed: list[Path] = []
     if site.content.collect.slurm.keep_superseded:
         return removed
-    with _while_no_build_runs(site) as is_free:
+    with while_no_build_runs(site) as is_free:
         for (kind, _), files in landed(folder).items() if is_free else ():
             if kind in OBSERVATIONS:
                 continue
@@ -83,7 +83,7 @@ def supersede(site: Site, folder: Path, cluster: str) -> list[Path]:
 
 
 @contextmanager
-def _while_no_build_runs(site: Site) -> Iterator[bool]:
+def while_no_build_runs(site: Site) -> Iterator[bool]:
     """Holds builds off, if none runs; says whether."""
     site.work.mkdir(parents=True, exist_ok=True)
     with site.write_lock.open("a+", encoding="utf-8") as lock:
