@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from capacity_dagster.errors import SourceError
@@ -67,6 +68,19 @@ def is_temporary(path: str) -> bool:
     Such files are no deliveries, whatever matches them: hidden ones, and those with the ending of a transfer.
     """
     return "/." in f"/{path}" or path.lower().endswith(TEMPORARY_ENDINGS)
+
+
+def matches(pattern: str, path: str) -> bool:
+    """Whether a path is one that a source's pattern finds in a landing folder."""
+    return _parts_match(PurePosixPath(pattern).parts, tuple(path.split("/")))
+
+
+def _parts_match(patterns: tuple[str, ...], parts: tuple[str, ...]) -> bool:
+    if not patterns:
+        return not parts
+    if patterns[0] == "**":
+        return any(_parts_match(patterns[1:], parts[skipped:]) for skipped in range(len(parts)))
+    return bool(parts) and fnmatchcase(parts[0], patterns[0]) and _parts_match(patterns[1:], parts[1:])
 
 
 def files_of(site: Site, source: Source) -> Iterator[Path]:
