@@ -121,7 +121,7 @@ def build_site(
     """Brings a site up to date and publishes it; says why it did what it did.
 
     Args:
-        allows_erasing: whether deliveries may take away most of a month's attempts.
+        allows_erasing: whether deliveries may take away most of a month's or day's attempts.
 
     Raises:
         SourceError: the landing cannot be used.

@@ -29,7 +29,7 @@ class WarehouseResource(DuckDBResource):
         as_of: until when records speak, an instant with an offset; null: what the deliveries declare.
         rebuild_from: first day to rebuild even if nothing changed.
         rebuild_to: last such day.
-        allow_erasing: whether deliveries may take away most of a month's attempts.
+        allow_erasing: whether deliveries may take away most of a month's or day's attempts.
     """
 
     as_of: str | None = None
