@@ -29,7 +29,6 @@ from capacity_dagster.wording import counted
 JOB_BLOCK = "coalesce(try_cast(job_id as bigint) // 1000, -1)"
 """SQL for the thousand that a job id belongs to; ids that are no numbers share one."""
 
-
 SMALLEST_DAY = 20
 """Attempts of a day of which most may not be erased; of fewer, one deletion by hand is most."""
 
