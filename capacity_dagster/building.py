@@ -19,11 +19,12 @@ from capacity_dagster.outcome import Outcome
 from capacity_dagster.publish import failed_checks, publishable
 from capacity_dagster.site_file import SITE_VARIABLE, Site
 from capacity_dagster.sources.landing import Delivery, scan
+from capacity_dagster.sources.object_store import mirror
 from capacity_dagster.sources.reader import CheckedLoad, Reader
 from capacity_dagster.tables.catalogue import load_catalogue
 from capacity_dagster.tables.checks import DELIVERIES_CHECK
 from capacity_dagster.versions import Publication, current
-from capacity_dagster.warehouse import Warehouse
+from capacity_dagster.warehouse import Warehouse, locked
 from capacity_dagster.wording import counted
 
 SHOWN_FILES = 8
@@ -96,6 +97,7 @@ def check_landing(site: Site, tell: Callable[[str], None]) -> tuple[list[Checked
     connection = duckdb.connect(":memory:")
     try:
         connection.execute("set TimeZone = 'UTC'")
+        _fetch(site, tell)
         for delivery in scan(site, progress=tell):
             tell(f"reading {delivery.path}")
             reader = Reader(site, catalogue[f"raw.{delivery.kind}"])
@@ -119,13 +121,14 @@ def build_site(
     """Brings a site up to date and publishes it; says why it did what it did.
 
     Args:
-        allows_erasing: whether deliveries may take away most of a month's attempts.
+        allows_erasing: whether deliveries may take away most of a month's or day's attempts.
 
     Raises:
         SourceError: the landing cannot be used.
     """
     prepare_dagster_home(site)
     tell("looking for what is new")
+    _fetch(site, tell)
     deliveries = scan(site, progress=tell)
     with Warehouse(site, as_of).write("looking for what is new") as warehouse:
         materialiser = Materialiser(warehouse, load_catalogue())
@@ -143,6 +146,13 @@ def build_site(
         [*failures, *heard.errors],
         warnings,
     )
+
+
+def _fetch(site: Site, tell: Callable[[str], None]) -> None:
+    """Makes the copy of an object store what the store has, while nobody reads it."""
+    if site.landing_url:
+        with locked(site, f"fetching from {site.landing_url}"):
+            mirror(site, tell)
 
 
 def selection(materialiser: Materialiser, deliveries: list[Delivery], is_forced: bool) -> list[str]:

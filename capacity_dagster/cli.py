@@ -167,7 +167,9 @@ def check(site_file: str | None) -> int:
 @click.option("--as-of", help="Until when records speak, such as 2026-11-07T00:00:00Z. [default: what deliveries say]")
 @click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="Rebuild from this day, changed or not.")
 @click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Rebuild up to this day, changed or not.")
-@click.option("--allow-erasing", is_flag=True, help="Accept deliveries that take away most of a month's attempts.")
+@click.option(
+    "--allow-erasing", is_flag=True, help="Accept deliveries that take away most of a month's or day's attempts."
+)
 @_errors_told
 def build(
     site_file: str | None, as_of: str | None, first: datetime | None, last: datetime | None, allow_erasing: bool

@@ -29,6 +29,9 @@ from capacity_dagster.wording import counted
 JOB_BLOCK = "coalesce(try_cast(job_id as bigint) // 1000, -1)"
 """SQL for the thousand that a job id belongs to; ids that are no numbers share one."""
 
+SMALLEST_DAY = 20
+"""Attempts of a day of which most may not be erased; of fewer, one deletion by hand is most."""
+
 
 def stale_deliveries(warehouse: Warehouse, catalogue: Catalogue, deliveries: list[Delivery]) -> list[str]:
     """Names of the raw tables that were read from other deliveries than these, which the landing has now."""
@@ -67,7 +70,7 @@ def bring_landed_up_to_date(
             loads.append(reader.read(connection, delivery))
         except SourceError as error:
             problems.append(str(error))
-    if erased := _erased_months(warehouse, table, loads):
+    if erased := _erased(warehouse, table, loads):
         return _refused(warehouse, table, loads, problems or erased)
     before = _recorded_loads(warehouse, table)
     after = {(load.load_id, load.delivery.path, naive(load.delivery.collected_at)) for load in loads}
@@ -116,8 +119,8 @@ def bring_landed_up_to_date(
     )
 
 
-def _erased_months(warehouse: Warehouse, table: Table, loads: list[Load]) -> list[str]:
-    """Months of which the deliveries would take away more than half of the attempts that are known."""
+def _erased(warehouse: Warehouse, table: Table, loads: list[Load]) -> list[str]:
+    """Months and days of which the deliveries would take away more than half of the attempts that are known."""
     if table.name != "slurm_jobs" or warehouse.allows_erasing or warehouse.version(table.full_name) is None:
         return []
     gone = {load_id for load_id, *_ in _recorded_loads(warehouse, table)} - {load.load_id for load in loads}
@@ -131,20 +134,54 @@ def _erased_months(warehouse: Warehouse, table: Table, loads: list[Load]) -> lis
         with known as (
             select distinct cluster, job_id, submitted_at from {table.relation} where not is_step
         ),
-        kept as ({later or "select * from known where false"})
-        select known.cluster, strftime(known.submitted_at, '%Y-%m') as month, count(*), count(kept.job_id)
-        from known
-        left join (select distinct * from kept) as kept using (cluster, job_id, submitted_at)
-        group by all
-        having count(kept.job_id) * 2 < count(*)
+        kept as ({later or "select * from known where false"}),
+        days as (
+            select
+                known.cluster,
+                cast(known.submitted_at as date) as submitted_on,
+                count(*) as known_attempts,
+                count(kept.job_id) as kept_attempts,
+                known_attempts >= {SMALLEST_DAY} and kept_attempts * 2 < known_attempts as is_erased
+            from known
+            left join (select distinct * from kept) as kept using (cluster, job_id, submitted_at)
+            group by all
+        ),
+        months as (
+            select
+                cluster,
+                strftime(submitted_on, '%Y-%m') as submitted_in,
+                sum(known_attempts)::bigint as known_attempts,
+                sum(kept_attempts)::bigint as kept_attempts,
+                min(submitted_on) filter (is_erased) as first_day,
+                max(submitted_on) filter (is_erased) as last_day,
+                count(*) filter (is_erased) as erased_days,
+                sum(known_attempts) filter (is_erased)::bigint as known_of_days,
+                sum(kept_attempts) filter (is_erased)::bigint as kept_of_days
+            from days
+            group by all
+        )
+        select cluster, coalesce('in ' || submitted_in, 'at no known time'), known_attempts, kept_attempts
+        from months
+        where kept_attempts * 2 < known_attempts
+        union all
+        select
+            cluster,
+            case
+                when erased_days = 1 then 'on ' || first_day
+                else 'on ' || erased_days || ' days from ' || first_day || ' to ' || last_day
+            end,
+            known_of_days,
+            kept_of_days
+        from months
+        where kept_attempts * 2 >= known_attempts and erased_days > 0
         order by all
         """
     )
     return [
-        f"{cluster}: of {counted(known, 'attempt')} submitted in {month} the deliveries would keep {kept}; expected at "
+        f"{cluster}: of {counted(known, 'attempt')} submitted {when} the deliveries would keep {kept}; expected at "
         "least half of them, as accounting databases purge what is old. Put the earlier files back into the landing, "
         "or accept it with `capacity build --allow-erasing`"
-        for cluster, month, known, kept in rows
+        for cluster, when, known, kept in rows
     ]
 
 

@@ -34,8 +34,14 @@ class Site:
 
     @property
     def landing(self) -> Path:
-        """Where files are delivered."""
-        return self.folder / self.content.site.landing
+        """Where delivered files are read from: the landing folder, or the copy of a store's objects."""
+        return self.work / "landing" if self.landing_url else self.folder / self.content.site.landing
+
+    @property
+    def landing_url(self) -> str | None:
+        """Where files are delivered, if that is an object store."""
+        named = self.content.site.landing
+        return named.rstrip("/") if "://" in named else None
 
     @property
     def slurm_clusters(self) -> list[str]:

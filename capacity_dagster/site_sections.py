@@ -68,6 +68,22 @@ def _inside_landing(pattern: str) -> str:
     return pattern
 
 
+def _folder_or_store(landing: str) -> str:
+    if "://" not in landing:
+        return landing
+    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/@]+)*/?", landing):
+        raise ValueError("expected a folder, or a store such as 's3://bucket/prefix', without keys or passwords")
+    if {".", ".."}.intersection(landing.split("/")):
+        raise ValueError("expected a prefix without '.' and '..'")
+    return landing
+
+
+def _endpoint(url: str) -> str:
+    if not re.fullmatch(r"https?://[^/@?#\s]+/?", url):
+        raise ValueError("expected a scheme, a host and perhaps a port, such as 'https://store.example.org:9000'")
+    return url
+
+
 def _domain(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", name):
         raise ValueError("expected what stands behind the dot after a node's name, such as 'fox' or 'example.org'")
@@ -125,7 +141,8 @@ class SiteSection(Section):
     first_day: date
     """The first reporting day that is accounted for: nothing before it is counted."""
     reporting_time_zone: TimeZone = "UTC"
-    landing: str = "landing"
+    landing: Annotated[str, AfterValidator(_folder_or_store)] = "landing"
+    """A folder, or a prefix of a store that speaks S3 (`s3://bucket/prefix`)."""
     keep_versions: Annotated[int, Field(ge=2)] = 14
 
 
@@ -247,6 +264,21 @@ class Resources(Section):
     threads: Annotated[int, Field(ge=1)] | None = None
 
 
+class Landing(Section):
+    """How the landing is reached and watched."""
+
+    endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None
+    """Of a store that speaks S3 and is not Amazon's. Keys come from the environment, never from here."""
+    region: Name | None = None
+    """Of the store; by default, what the environment says."""
+    settle_seconds: Annotated[int, Field(ge=0)] = 60
+    """For how long a file must not change before it counts as arrived."""
+    longest_wait_seconds: Annotated[int, Field(ge=0)] = 900
+    """After which a build is requested although something is still being written."""
+    late_after_days: Annotated[int, Field(ge=0)] = 3
+    """A new file is late if its day lies further than this before the newest of its kind."""
+
+
 class SlurmCollection(Section):
     """How `capacity collect slurm` collects."""
 
@@ -278,6 +310,7 @@ class SiteFile(Section):
     costs: Costs = Costs()
     reconciliation: Reconciliation = Reconciliation()
     trust: Trust = Trust()
+    landing: Landing = Landing()
     resources: Resources = Resources()
     collect: Collect = Collect()
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import duckdb
 
@@ -367,11 +367,16 @@ def locked(site: Site, purpose: str) -> Iterator[None]:
                     log.warning("waiting for %s", _holder(path))
                     waited = True
                 time.sleep(WAIT_SECONDS)
-        file.seek(0)
-        file.truncate()
-        json.dump({"purpose": purpose, "pid": os.getpid(), "since": datetime.now(UTC).isoformat("T", "seconds")}, file)
-        file.flush()
+        name_holder(file, purpose)
         yield
+
+
+def name_holder(lock: TextIO, purpose: str) -> None:
+    """Writes into the lock's file who holds it, for those who wait."""
+    lock.seek(0)
+    lock.truncate()
+    json.dump({"purpose": purpose, "pid": os.getpid(), "since": datetime.now(UTC).isoformat("T", "seconds")}, lock)
+    lock.flush()
 
 
 def _holder(path: Path) -> str:

@@ -122,13 +122,13 @@ def build(catalogue: Catalogue) -> Build:
 
 @pytest.fixture(scope="session")
 def published_by(catalogue: Catalogue) -> Callable[..., dict[str, str]]:
-    """published_by(site, as_of=None): builds a site, publishes it, and returns each Parquet file's sha256.
+    """published_by(site, as_of=None, allows_erasing=False): builds and publishes a site; each Parquet file's sha256.
 
     Without the journal, which says how a site came to be what it is.
     """
 
-    def digests(site: Site, as_of: datetime | None = None) -> dict[str, str]:
-        warehouse = Warehouse(site, as_of)
+    def digests(site: Site, as_of: datetime | None = None, allows_erasing: bool = False) -> dict[str, str]:
+        warehouse = Warehouse(site, as_of, allows_erasing)
         with pytest.MonkeyPatch.context() as patched, warehouse.write("a test"):
             patched.setattr(expectations, "check_expectations", lambda *_: [])
             materialiser = Materialiser(warehouse, catalogue)

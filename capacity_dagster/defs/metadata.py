@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import dagster as dg
 from capacity_dagster.outcome import Outcome
 from capacity_dagster.plots import reasons_picture
 from capacity_dagster.quarantine import explained
+from capacity_dagster.sources.arrival import GONE, LATE, Change
 from capacity_dagster.tables.catalogue import Table
 from capacity_dagster.tables.checks import CheckOutcome
 from capacity_dagster.tables.lineage import committed_lineage
@@ -105,6 +107,28 @@ def delivery_metadata(outcome: Outcome) -> dict[str, Any]:
                     "rejected": load.rejected_rows,
                 }
                 for load in loads[:SHOWN_FILES]
+            ]
+        ),
+    }
+
+
+def arrival_metadata(changes: list[Change]) -> dict[str, Any]:
+    """What happened to the delivered files of one kind since the last look."""
+    counts = Counter(change.what for change in changes)
+    return {
+        "files": len(changes),
+        "bytes": sum(change.size_bytes for change in changes if change.what != GONE),
+        **{what: count for what, count in sorted(counts.items())},
+        "arrived": _table(
+            [
+                {
+                    "file": change.path,
+                    "what": f"{change.what}, late" if change.is_late and change.what != LATE else change.what,
+                    "day": change.day.isoformat() if change.day else "",
+                    "bytes": change.size_bytes,
+                    "note": change.note,
+                }
+                for change in changes[:SHOWN_FILES]
             ]
         ),
     }

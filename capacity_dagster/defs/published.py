@@ -3,6 +3,7 @@
 import dagster as dg
 
 from capacity_dagster import progress
+from capacity_dagster.defs.landing import DAILY
 from capacity_dagster.defs.metadata import publication_metadata
 from capacity_dagster.defs.resources import WarehouseResource
 from capacity_dagster.publish import publish
@@ -20,6 +21,7 @@ PUBLISHED = dg.AssetKey(["published", "current"])
     kinds={"duckdb", "parquet"},
     owners=["team:capacity-engineering"],
     tags={"layer": "published"},
+    freshness_policy=DAILY,
 )
 def published(context: dg.AssetExecutionContext, warehouse: WarehouseResource) -> dg.MaterializeResult:
     """Publishes what passed its checks."""

@@ -13,6 +13,7 @@ from capacity_dagster import progress
 from capacity_dagster.materialise import Materialiser
 from capacity_dagster.site_file import load_site, site_path
 from capacity_dagster.sources.landing import parse_instant
+from capacity_dagster.sources.object_store import mirror
 from capacity_dagster.tables.catalogue import load_catalogue
 from capacity_dagster.warehouse import Warehouse
 
@@ -28,7 +29,7 @@ class WarehouseResource(DuckDBResource):
         as_of: until when records speak, an instant with an offset; null: what the deliveries declare.
         rebuild_from: first day to rebuild even if nothing changed.
         rebuild_to: last such day.
-        allow_erasing: whether deliveries may take away most of a month's attempts.
+        allow_erasing: whether deliveries may take away most of a month's or day's attempts.
     """
 
     as_of: str | None = None
@@ -45,6 +46,7 @@ class WarehouseResource(DuckDBResource):
         warehouse = Warehouse(load_site(self.database), as_of, self.allow_erasing)
         run_id = context.run.run_id[:8] if context.run else "without a run"
         with warehouse.write(f"build {run_id}"):
+            mirror(warehouse.site)
             self._materialiser = Materialiser(warehouse, load_catalogue(), progress.started)
             try:
                 yield self

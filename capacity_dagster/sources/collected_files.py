@@ -14,6 +14,7 @@ from pathlib import Path
 from capacity_dagster.site_file import Site
 from capacity_dagster.sources import bytes as file_bytes
 from capacity_dagster.sources.slurm_commands import FILE_NAME, MAY_SHRINK, OBSERVATIONS, STAMP, first_of_record
+from capacity_dagster.warehouse import name_holder
 
 TEMPORARY = ".part"
 ABANDONED_AFTER_SECONDS = 86_400
@@ -70,7 +71,7 @@ def supersede(site: Site, folder: Path, cluster: str) -> list[Path]:
     removed: list[Path] = []
     if site.content.collect.slurm.keep_superseded:
         return removed
-    with _while_no_build_runs(site) as is_free:
+    with while_no_build_runs(site, f"removing superseded files of {cluster}") as is_free:
         for (kind, _), files in landed(folder).items() if is_free else ():
             if kind in OBSERVATIONS:
                 continue
@@ -83,7 +84,7 @@ def supersede(site: Site, folder: Path, cluster: str) -> list[Path]:
 
 
 @contextmanager
-def _while_no_build_runs(site: Site) -> Iterator[bool]:
+def while_no_build_runs(site: Site, purpose: str) -> Iterator[bool]:
     """Holds builds off, if none runs; says whether."""
     site.work.mkdir(parents=True, exist_ok=True)
     with site.write_lock.open("a+", encoding="utf-8") as lock:
@@ -92,4 +93,5 @@ def _while_no_build_runs(site: Site) -> Iterator[bool]:
         except BlockingIOError:
             yield False
         else:
+            name_holder(lock, purpose)
             yield True

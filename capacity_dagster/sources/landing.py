@@ -1,6 +1,7 @@
 """The landing: which files are delivered, as what, and with which content.
 
-What belongs here: finding files, fingerprints and declared collection times. What does not: reading records.
+What belongs here: finding files, fingerprints and declared collection times. What does not: reading records, what came
+since somebody looked last (`arrival`), objects of a store (`object_store`).
 """
 
 import contextlib
@@ -8,18 +9,28 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from capacity_dagster.errors import SourceError
 from capacity_dagster.site_file import Site
 from capacity_dagster.site_sections import Source
+from capacity_dagster.wording import counted
 
 AS_OF_FILE = "as_of.txt"
 """A file of this name declares when the files beside it were collected."""
+
+TEMPORARY_ENDINGS = (".part", ".partial", ".filepart", ".crdownload", ".tmp", ".temp", "._copying_", "~")
+"""How the names of files end that a program is still writing."""
+
+CHANGED_WHILE_READ = (
+    "changed while it was read; expected a whole file. Deliver it under a name that begins with '.' or ends with "
+    "'.part', and rename it when it is whole; the next build reads it again"
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +40,7 @@ class Delivery:
     Attributes:
         path: relative to the landing, with forward slashes.
         collected_at: when the file says that it was collected, UTC; never its modification time.
+        modified_ns: only tells whether the file is still the one that was fingerprinted.
     """
 
     kind: str
@@ -38,29 +50,68 @@ class Delivery:
     size_bytes: int
     content_sha256: str
     collected_at: datetime | None
+    modified_ns: int
+
+    @property
+    def has_changed(self) -> bool:
+        """Whether the file is another one than when it was fingerprinted, or gone."""
+        try:
+            status = self.file.stat()
+        except OSError:
+            return True
+        return (status.st_size, status.st_mtime_ns) != (self.size_bytes, self.modified_ns)
+
+
+def is_temporary(path: str) -> bool:
+    """Whether a path relative to the landing is by its name one of a file that is still being written.
+
+    Such files are no deliveries, whatever matches them: hidden ones, and those with the ending of a transfer.
+    """
+    return "/." in f"/{path}" or path.lower().endswith(TEMPORARY_ENDINGS)
+
+
+def matches(pattern: str, path: str) -> bool:
+    """Whether a path is one that a source's pattern finds in a landing folder."""
+    return _parts_match(PurePosixPath(pattern).parts, tuple(path.split("/")))
+
+
+def _parts_match(patterns: tuple[str, ...], parts: tuple[str, ...]) -> bool:
+    if not patterns:
+        return not parts
+    if patterns[0] == "**":
+        return any(_parts_match(patterns[1:], parts[skipped:]) for skipped in range(len(parts)))
+    return bool(parts) and fnmatchcase(parts[0], patterns[0]) and _parts_match(patterns[1:], parts[1:])
+
+
+def files_of(site: Site, source: Source) -> Iterator[Path]:
+    """The regular files that match a source's pattern, those under temporary names too, in no order."""
+    return (file for file in site.landing.glob(source.files) if file.is_file())
 
 
 def scan(site: Site, kind: str | None = None, progress: Callable[[str], None] = lambda _: None) -> list[Delivery]:
     """The files that the site's sources name, each fingerprinted, in the order of their paths.
 
-    A file is hashed again only when its size or modification time changed since it was hashed last.
+    A file is hashed again only when its size or modification time changed since it was hashed last. Files under
+    temporary names are left out.
 
     Raises:
         SourceError: the landing is missing; a pattern matches no regular file; two sources of one kind name the same
-            file; a declared collection time is unreadable. One message for all of them.
+            file; a file changed while it was hashed; a declared collection time is unreadable. One message for all of
+            them.
     """
-    if not site.landing.is_dir():
-        raise SourceError(f"{site.landing}: is not a folder; expected the landing folder that {site.path} names")
-    fingerprints = _Fingerprints(site.work / "fingerprints.json")
+    require_landing(site)
+    fingerprints = Fingerprints(site)
     problems: list[str] = []
     found: dict[tuple[str, str], Delivery] = {}
     for source in site.content.sources:
         if kind not in (None, source.kind):
             continue
-        files = sorted(file for file in site.landing.glob(source.files) if file.is_file())
+        matching = sorted(files_of(site, source))
+        files = [file for file in matching if not is_temporary(file.relative_to(site.landing).as_posix())]
         if not files:
+            unfinished = f" ({counted(len(matching), 'file')} under a temporary name)" if matching else ""
             problems.append(
-                f"{site.path}: source '{source.kind}': no file in {site.landing} matches '{source.files}'; "
+                f"{site.path}: source '{source.kind}': no file in {site.landing} matches '{source.files}'{unfinished}; "
                 "expected at least one delivered file"
             )
         for file in files:
@@ -79,11 +130,19 @@ def scan(site: Site, kind: str | None = None, progress: Callable[[str], None] = 
             except SourceError as error:
                 problems.append(f"{path}: {error}")
                 continue
-            found[source.kind, path] = Delivery(source.kind, path, file, source, status.st_size, sha256, collected_at)
+            found[source.kind, path] = Delivery(
+                source.kind, path, file, source, status.st_size, sha256, collected_at, status.st_mtime_ns
+            )
     fingerprints.save()
     if problems:
         raise SourceError("\n".join(problems))
     return [found[name] for name in sorted(found)]
+
+
+def require_landing(site: Site) -> None:
+    """Raises SourceError where the landing is missing."""
+    if not site.landing.is_dir():
+        raise SourceError(f"{site.landing}: is not a folder; expected the landing folder that {site.path} names")
 
 
 def fingerprint(deliveries: list[Delivery]) -> str:
@@ -130,28 +189,42 @@ def _declared(text: str, where: str) -> datetime:
     )
 
 
-class _Fingerprints:
-    """The sha256 of files by path, size and modification time, kept between runs."""
+class Fingerprints:
+    """The sha256 of a site's delivered files by path, size and modification time, kept between runs."""
 
-    def __init__(self, store: Path) -> None:
-        self.store = store
+    def __init__(self, site: Site) -> None:
+        self.store = site.work / "fingerprints.json"
         self.kept: dict[str, dict[str, Any]] = {}
         # Absent, or cut off by a crash: everything is hashed again.
         with contextlib.suppress(OSError, ValueError):
-            self.kept = json.loads(store.read_text(encoding="utf-8"))
+            self.kept = json.loads(self.store.read_text(encoding="utf-8"))
         self.seen: dict[str, dict[str, Any]] = {}
 
+    def known(self, file: Path, size_bytes: int, modified_ns: int) -> str | None:
+        """The digest of a file with this size and modification time; None where it was not hashed."""
+        known = self.seen.get(str(file)) or self.kept.get(str(file))
+        if known and (known["size"], known["mtime_ns"]) == (size_bytes, modified_ns):
+            return str(known["sha256"])
+        return None
+
     def of(self, file: Path, status: os.stat_result) -> str:
-        known = self.kept.get(str(file))
-        if known and (known["size"], known["mtime_ns"]) == (status.st_size, status.st_mtime_ns):
-            sha256 = known["sha256"]
-        else:
+        """The digest of a file, hashed where it must be.
+
+        Raises:
+            SourceError: it changed meanwhile.
+        """
+        sha256 = self.known(file, status.st_size, status.st_mtime_ns)
+        if sha256 is None:
             with file.open("rb") as stream:
                 sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+            after = file.stat()
+            if (after.st_size, after.st_mtime_ns) != (status.st_size, status.st_mtime_ns):
+                raise SourceError(CHANGED_WHILE_READ)
         self.seen[str(file)] = {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "sha256": sha256}
-        return str(sha256)
+        return sha256
 
     def save(self) -> None:
+        """Keeps what was hashed, beside what was kept before."""
         merged = {**self.kept, **self.seen}
         if merged == self.kept:
             return

@@ -31,7 +31,7 @@ from capacity_dagster.sources.delimited import (
     unused_columns,
 )
 from capacity_dagster.sources.key_value import create_delivered_key_value, is_key_value
-from capacity_dagster.sources.landing import AS_OF_FILE, Delivery
+from capacity_dagster.sources.landing import AS_OF_FILE, CHANGED_WHILE_READ, Delivery
 from capacity_dagster.tables.catalogue import LOAD_COLUMNS, Table, assets_folder
 from capacity_dagster.tables.quoting import identifier, literal
 
@@ -135,10 +135,11 @@ class Reader:
         if not records.exists():
             try:
                 self._parse(connection, delivery, load_id, records)
-            except SourceError as error:
-                raise SourceError(f"{delivery.path}: {error}") from error
-            except duckdb.Error as error:
-                raise SourceError(f"{delivery.path}: cannot be read as {self.table.name}: {error}") from error
+            except (SourceError, duckdb.Error, FileNotFoundError) as error:
+                reason = f"cannot be read as {self.table.name}: {error}" if isinstance(error, duckdb.Error) else error
+                raise SourceError(
+                    f"{delivery.path}: {CHANGED_WHILE_READ if delivery.has_changed else reason}"
+                ) from error
         rows, rejected_rows = connection.execute(
             "select count(*), count(reject_reason) from read_parquet(?)", [str(records)]
         ).fetchall()[0]
@@ -194,13 +195,13 @@ class Reader:
                 create_delivered_well_formed_csv(connection, self.table, delivery.source, file, found)
                 whole_lines = found.lines - (0 if delivery.source.columns else 1)
                 try:
-                    if self._copy(connection, typed, parameters, records, whole_lines):
+                    if self._copy(connection, delivery, typed, parameters, records, whole_lines):
                         return
                 except duckdb.InvalidInputException:
                     pass  # it is not well-formed: its records are taken one by one
                 drop_relations(connection)
             self._deliver(connection, delivery, found, Path(scratch), parameters)
-            self._copy(connection, typed, parameters, records)
+            self._copy(connection, delivery, typed, parameters, records)
 
     def _resolve_bill(
         self,
@@ -222,6 +223,7 @@ class Reader:
     def _copy(
         self,
         connection: duckdb.DuckDBPyConnection,
+        delivery: Delivery,
         typed: str,
         parameters: dict[str, Any],
         target: Path,
@@ -242,6 +244,8 @@ class Reader:
             ).fetchall()
             if expected_rows is not None and rows != [(expected_rows,)]:
                 return False
+            if delivery.has_changed:  # what was read may be half of each
+                raise SourceError(CHANGED_WHILE_READ)
             temporary.replace(target)
             return True
         finally:

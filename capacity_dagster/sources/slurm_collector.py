@@ -92,8 +92,14 @@ def collect_slurm(
         tell: hears of each command.
 
     Raises:
-        CollectionError: Slurm's commands are absent, or the accounting database does not answer.
+        CollectionError: the landing is no folder, Slurm's commands are absent, or the accounting database does not
+            answer.
     """
+    if site.landing_url:
+        raise CollectionError(
+            f"{site.path}: [site] landing is {site.landing_url}; expected a folder to collect into. Collect into the "
+            "folder of another site file and copy that to the store, or land what the commands of --print give"
+        )
     missing = missing_commands()
     if "sacct" in missing or "sacctmgr" in missing:
         raise CollectionError(how_to_go_on(missing, site))
@@ -232,8 +238,9 @@ def printed_commands(site: Site, clusters: Iterable[str], days: int | None, sinc
     lines: list[str] = []
     for cluster in clusters:
         planned = plan(site, cluster, version, at, days, since)
-        # Where Slurm is elsewhere, so is this folder.
-        folder = Path("landing", "slurm", cluster) if missing_commands() else landing_folder(site, cluster)
+        # Where Slurm or the landing is elsewhere, so is this folder.
+        is_elsewhere = missing_commands() or site.landing_url
+        folder = Path("landing", "slurm", cluster) if is_elsewhere else landing_folder(site, cluster)
         lines.append(f"mkdir -p {shlex.quote(str(folder))}")
         temporary = shlex.quote(str(folder / ".part"))
         for pull in [*planned.present, *planned.past]:

@@ -32,6 +32,7 @@ def test_graph_is_as_reviewed(definitions: dg.Definitions, snapshot: SnapshotAss
             "owners": list(spec.owners),
             "kinds": sorted(spec.kinds),
             "is_by_day": spec.partitions_def is not None,
+            **({"is_expected_daily": True} if spec.freshness_policy else {}),
         }
         for spec in definitions.resolve_all_asset_specs()
     }
@@ -42,7 +43,8 @@ def test_graph_is_as_reviewed(definitions: dg.Definitions, snapshot: SnapshotAss
                 told = f"{check.name}{' (blocking)' if check.blocking else ''}"
                 kept["checks"] = sorted([*kept.get("checks", []), told])
     jobs = sorted(job.name for job in definitions.resolve_all_job_defs() if not job.name.startswith("__"))
-    assert {"assets": graph, "jobs": jobs} == snapshot(extension_class=JSONSnapshotExtension)
+    sensors = sorted(sensor.name for sensor in definitions.sensors or [])
+    assert {"assets": graph, "jobs": jobs, "sensors": sensors} == snapshot(extension_class=JSONSnapshotExtension)
 
 
 def test_every_table_tells_what_a_row_is(definitions: dg.Definitions) -> None:

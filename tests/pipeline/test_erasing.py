@@ -27,12 +27,15 @@ files = "*.psv"
 """
 
 
-def export(month: int, count: int) -> str:
-    start = datetime(2026, month, 3, tzinfo=UTC)
+def export(month: int, count: int, day: int = 3) -> str:
+    """So many attempts from the first hour of a day on, one an hour."""
+    start = datetime(2026, month, day, tzinfo=UTC)
     lines = [HEADER]
     for number in range(count):
         begins = int((start + timedelta(hours=number)).timestamp())
-        lines.append(f"c|{month * 1000 + number}|{begins}|{begins}|{begins + 3600}|COMPLETED|gres/gpu=1|n1")
+        lines.append(
+            f"c|{month * 10_000 + day * 100 + number}|{begins}|{begins}|{begins + 3600}|COMPLETED|gres/gpu=1|n1"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -105,3 +108,40 @@ def test_what_another_file_repeats_is_not_erased(built) -> None:
     outcome = build()
     assert not is_refused(outcome)
     assert outcome.row_count == 20
+
+
+def together(*exports: str) -> str:
+    return HEADER + "\n" + "".join(export.split("\n", 1)[1] for export in exports)
+
+
+@pytest.mark.case("P76")
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        ((9, 24), "of 20 attempts submitted on 2026-03-01 the deliveries would keep 9;"),
+        ((10, 24), None),
+        ((0, 0), "of 44 attempts submitted on 2 days from 2026-03-01 to 2026-03-10 the deliveries would keep 0;"),
+    ],
+)
+def test_most_of_a_day_is_kept_until_that_is_allowed(built, kept: tuple[int, int], told: str | None) -> None:
+    site, build = built
+    most = [export(3, 24, day) for day in (20, 21, 22)]
+    file = site.landing / "march.psv"
+    file.write_text(together(export(3, 20, 1), export(3, 24, 10), *most), encoding="utf-8")
+    build()
+    file.write_text(together(export(3, kept[0], 1), export(3, kept[1], 10), *most), encoding="utf-8")
+    outcome = build()
+    assert is_refused(outcome) == (told is not None)
+    if told:
+        (problem,) = outcome.problems
+        assert problem.startswith(f"c: {told} expected at least half of them")
+        assert not is_refused(build(allows_erasing=True))
+
+
+def test_a_day_with_a_handful_of_attempts_may_lose_them(built) -> None:
+    site, build = built
+    file = site.landing / "march.psv"
+    file.write_text(together(export(3, 19, 1), export(3, 24, 10)), encoding="utf-8")
+    build()
+    file.write_text(together(export(3, 0, 1), export(3, 24, 10)), encoding="utf-8")
+    assert not is_refused(build())

@@ -12,6 +12,7 @@ from capacity_dagster.errors import SourceError
 from capacity_dagster.site_file import Site
 from capacity_dagster.sources import landing
 from capacity_dagster.sources.landing import fingerprint, parse_instant, scan
+from capacity_dagster.sources.reader import Reader
 
 TOML = """
 [site]
@@ -247,3 +248,52 @@ def test_a_link_that_leads_nowhere_is_no_file(make_site) -> None:
     site = make_site(TOML, {"a/jobs.psv": gzip.compress(b"x")})
     (site.landing / "a/jobs-2.psv").symlink_to(site.landing / "gone")
     assert [delivery.path for delivery in scan(site)] == ["a/jobs.psv"]
+
+
+# Files that are being written.
+
+
+@pytest.mark.parametrize(
+    "name", ["a/.jobs.psv", "a/jobs.psv.part", "a/jobs.psv.PARTIAL", "a/jobs.psv.tmp", "a/jobs.psv~", ".a/jobs.psv"]
+)
+def test_a_temporary_name_is_no_delivery(make_site, name: str) -> None:
+    toml = TOML.replace("*/jobs*.psv", "**/*")
+    assert [delivery.path for delivery in scan(make_site(toml, {"a/jobs.psv": "1", name: "half"}))] == ["a/jobs.psv"]
+
+
+def test_where_all_that_matches_is_half_written_the_message_says_so(make_site) -> None:
+    site = make_site(TOML.replace("jobs*.psv", "jobs*"), {"a/jobs.psv.part": "half"})
+    with pytest.raises(SourceError, match=r"matches '\*/jobs\*' \(1 file under a temporary name\); expected at least"):
+        scan(site)
+
+
+def test_a_file_that_changes_while_it_is_hashed_is_an_error_until_it_does_not(make_site, monkeypatch) -> None:
+    site = make_site(TOML, {"a/jobs.psv": "half"})
+    real = hashlib.file_digest
+
+    def growing(stream, digest):
+        found = real(stream, digest)
+        (site.landing / "a/jobs.psv").write_text("half and half", encoding="utf-8")
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(landing.hashlib, "file_digest", growing)
+        with pytest.raises(SourceError, match=r"a/jobs.psv: changed while it was read"):
+            scan(site)
+    (delivery,) = scan(site)
+    assert delivery.content_sha256 == hashlib.sha256(b"half and half").hexdigest()
+
+
+@pytest.mark.parametrize("is_removed", [False, True])
+def test_a_file_that_changes_before_it_is_read_leaves_no_records(make_site, catalogue, reading, is_removed) -> None:
+    header = "Cluster|JobIDRaw|Submit|Start|End|State|AllocTRES|NodeList\n"
+    site = make_site(TOML, {"a/jobs.psv": header + "alpha|1|100|100|200|COMPLETED|gres/gpu=1|n1\n"})
+    (delivery,) = scan(site)
+    if is_removed:
+        delivery.file.unlink()
+    else:
+        delivery.file.write_text(header, encoding="utf-8")
+    reader = Reader(site, catalogue["raw.slurm_jobs"])
+    with pytest.raises(SourceError, match=r"a/jobs.psv: changed while it was read; expected a whole file"):
+        reader.read(reading, delivery)
+    assert not site.records_file("slurm_jobs", reader.load_id(delivery)).exists()
