@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import duckdb
 
@@ -367,11 +367,41 @@ def locked(site: Site, purpose: str) -> Iterator[None]:
                     log.warning("waiting for %s", _holder(path))
                     waited = True
                 time.sleep(WAIT_SECONDS)
-        file.seek(0)
-        file.truncate()
-        json.dump({"purpose": purpose, "pid": os.getpid(), "since": datetime.now(UTC).isoformat("T", "seconds")}, file)
-        file.flush()
+        _tell_holder(file, purpose)
         yield
+
+
+@contextmanager
+def reading(site: Site, purpose: str) -> Iterator[str | None]:
+    """Keeps writers out while the databases are read, without waiting; else says who writes them now.
+
+    A build that starts meanwhile waits, as it cannot open a database that somebody reads.
+    """
+    path = site.write_lock
+    try:
+        file = path.open("a+", encoding="utf-8")
+    except OSError:
+        try:
+            file = path.open(encoding="utf-8")  # of a site that one may only read
+        except OSError:
+            yield "nothing was built"
+            return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield _holder(path)
+            return
+        if file.writable():
+            _tell_holder(file, purpose)
+        yield None
+
+
+def _tell_holder(file: TextIO, purpose: str) -> None:
+    file.seek(0)
+    file.truncate()
+    json.dump({"purpose": purpose, "pid": os.getpid(), "since": datetime.now(UTC).isoformat("T", "seconds")}, file)
+    file.flush()
 
 
 def _holder(path: Path) -> str:
