@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 
 from capacity_dagster.explain.changes import find_changes
 from capacity_dagster.explain.explanation import Explanation, Proof, SourceLine, Step
@@ -20,9 +21,9 @@ from capacity_dagster.explain.rows import PROVENANCE, Books, Scope, Window, book
 from capacity_dagster.site_file import Site
 from capacity_dagster.sources.landing import has_content
 from capacity_dagster.sources.lines import lines_of
-from capacity_dagster.tables.catalogue import Catalogue, Table, load_catalogue
+from capacity_dagster.tables.catalogue import SCOPES, Catalogue, Table, load_catalogue
 from capacity_dagster.tables.contract import Column
-from capacity_dagster.tables.lineage import committed_lineage, derivation
+from capacity_dagster.tables.lineage import Derivation, committed_lineage, derivation
 from capacity_dagster.tables.quoting import identifier
 
 UNITS: dict[str, tuple[str, int | None]] = {
@@ -102,7 +103,7 @@ def explain(
             rows=number.rows,
             unknown_rows=number.unknown_rows,
             value=number.value,
-            divided=None if number.table.is_raw else derivation(catalogue, number.table, number.column).divides,
+            divided=None if number.table.is_raw else _derivation(number.table.full_name, number.column).divides,
             published_version=found.published.manifest["version"] if found.published and is_published else None,
             known_now=known_now,
             is_known_now=working is not None,
@@ -126,11 +127,12 @@ def _chain(
     amounts = _amounts(table, [number.column])
     scope = found.scope(table, number.condition, list(number.keys), amounts[0] if amounts else None)
     totals = found.totals(table, scope, amounts) if scope else {}
-    step = _step(catalogue, table, [number.column], None, 0, scope, totals)
+    step = _step(table, [number.column], None, 0, scope, totals)
     unit = _smallest(table.columns[number.column]) if totals else None
     steps, pending, seen = [step], deque([_Open(step, table, scope, totals, unit)]), {table.full_name}
     while pending:
         here = pending.popleft()
+        _cut_out(here)
         _show_rows(site, found, here, rows, unit)
         if depth is not None and here.step.depth >= depth:
             continue
@@ -142,7 +144,6 @@ def _chain(
 
 
 def _step(
-    catalogue: Catalogue,
     table: Table,
     columns: list[str],
     above: Step | None,
@@ -150,10 +151,6 @@ def _step(
     scope: Scope | None,
     totals: dict[str, Decimal],
 ) -> Step:
-    expressions: Iterable[str] = ()
-    if not table.is_raw:
-        by_amount = sorted(columns, key=lambda column: table.columns[column].additive != "yes")
-        expressions = [each for column in by_amount for each in derivation(catalogue, table, column).expressions]
     return Step(
         table=table.full_name,
         what=table.contract.first_line,
@@ -161,7 +158,7 @@ def _step(
         depth=depth,
         columns=columns,
         query=f"assets_sql/{table.layer}/{table.name}/query.sql",
-        expressions=tuple(dict.fromkeys(expressions)),
+        expressions=(),
         rows=scope.rows if scope else None,
         rows_are="not read" if scope is None else "candidates" if above else "the number",
         restricted_by=scope.restricted_by if scope else [],
@@ -169,12 +166,32 @@ def _step(
     )
 
 
+@cache
+def _derivation(table_name: str, column: str) -> Derivation:
+    catalogue = load_catalogue()
+    return derivation(catalogue, catalogue[table_name], column)
+
+
+def _derivations(here: _Open) -> list[Derivation]:
+    """How the amounts of a step are made; where it has none, its columns."""
+    if here.table.is_raw:
+        return []
+    made = _amounts(here.table, here.step.columns) or here.step.columns
+    return [_derivation(here.table.full_name, column) for column in made]
+
+
+def _cut_out(here: _Open) -> None:
+    """Puts the expressions of a step's query into it."""
+    expressions = (each for made in _derivations(here) for each in made.expressions)
+    here.step.expressions = tuple(dict.fromkeys(expressions))
+
+
 def _inputs(
     found: Books, catalogue: Catalogue, here: _Open, window: Window | None, every: bool, seen: set[str]
 ) -> list[_Open]:
     """The inputs of a step that are followed; the step is told of the others."""
     origins = _origins(catalogue, here)
-    filters = _filters(catalogue, here)
+    filters = _filters(here)
     kinds = {kind for kind in map(_kind, _meanings(here.table, here.step.columns)) if kind}
     tried: dict[str, _Open] = {}
     for name, columns in origins.items():
@@ -183,7 +200,7 @@ def _inputs(
         is_record = _is_record(here, table)
         if name in seen or not (every or is_record or not kinds or fits & kinds):
             continue
-        tried[name] = _opened(found, catalogue, here, table, columns, window, filters.get(name))
+        tried[name] = _opened(found, here, table, columns, window, filters.get(name))
     with_rows = {name: each for name, each in tried.items() if each.step.rows != 0}
     here.step.empty = sorted(tried.keys() - with_rows.keys())
     followed = with_rows
@@ -201,7 +218,6 @@ def _inputs(
 
 def _opened(
     found: Books,
-    catalogue: Catalogue,
     here: _Open,
     table: Table,
     columns: list[str],
@@ -228,7 +244,7 @@ def _opened(
             filed = found.scope(table, of_days_bound, scope.restricted_by, amount)
             if filed and (same := _proof(here, table, filed, sums := found.totals(table, filed, amounts))):
                 scope, totals, proof = filed, sums, same
-    step = _step(catalogue, table, columns, here.step, here.step.depth + 1, scope, totals)
+    step = _step(table, columns, here.step, here.step.depth + 1, scope, totals)
     step.only = condition if scope else None
     if proof:
         step.proof, step.rows_are = proof, "summands"
@@ -254,11 +270,10 @@ def _origins(catalogue: Catalogue, here: _Open) -> dict[str, list[str]]:
     return origins
 
 
-def _filters(catalogue: Catalogue, here: _Open) -> dict[str, str]:
-    """By input, on which of its rows alone all of a step's columns depend."""
-    if here.table.is_raw or len(here.step.columns) != 1:
-        return {}
-    return derivation(catalogue, here.table, here.step.columns[0]).filters
+def _filters(here: _Open) -> dict[str, str]:
+    """By input, on which of its rows alone a step's one amount depends."""
+    made = _derivations(here)
+    return made[0].filters if len(made) == 1 else {}
 
 
 def _is_record(here: _Open, table: Table) -> bool:
@@ -266,7 +281,9 @@ def _is_record(here: _Open, table: Table) -> bool:
     mine = here.table.columns.keys()
     if table.is_raw:
         return set(PROVENANCE) <= mine
-    return table.contract.key == ("attempt_id",) and "attempt_id" in mine and set(PROVENANCE) <= table.columns.keys()
+    is_made_of = table.is_published or table.full_name == SCOPES.get(here.table.scope or "")
+    is_of_attempts = table.contract.key == ("attempt_id",) and set(PROVENANCE) <= table.columns.keys()
+    return is_made_of and is_of_attempts and "attempt_id" in mine
 
 
 def _meanings(table: Table, columns: Iterable[str]) -> list[Column]:

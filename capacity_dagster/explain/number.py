@@ -69,7 +69,7 @@ def find_number(books: Books, catalogue: Catalogue, table_name: str, words: Sequ
     if column not in table.columns:
         raise ExplainError(
             f"{table.full_name} has no column '{shown(column)}'{_meant(column, table.columns)}; "
-            f"it has {_listed(table.columns)}. Its key is {', '.join(table.contract.key)}"
+            f"it has {', '.join(table.columns)}. Its key is {', '.join(table.contract.key)}"
         )
     relation = books.relation(table, "signed") or books.relation(table)
     if relation is None:
@@ -200,23 +200,23 @@ def _refuse_unless_summable(books: Books, catalogue: Catalogue, number: Number, 
     }
     choices = "; ".join(f"{name}: {_listed(several[name])}" for name in open_keys if name in several)
     which = f"{counted(rows, 'row')} of {table.full_name} fit"
+    if meaning.additive == "no":
+        divided = derivation(catalogue, table, number.column).divides if not table.is_raw else None
+        instead = "Name one row"
+        if divided and set(divided) <= table.columns.keys():
+            instead = f"It is {divided[0]} / {divided[1]}: ask for each of those, or name one row"
+        raise ExplainError(f"{which}, and {number.column} never sums. {instead}. They differ in {choices}")
     if other := next((name for name in several if name in ALTERNATIVES), None):
         raise ExplainError(
             f"{which}, which differ in {other}: their sum means nothing. Name one of them, such as "
             f"{other}={shown(several[other][0])} ({_listed(several[other])})"
         )
     instants = [name for name in several if table.columns[name].type in ("DATE", "TIMESTAMP")]
-    if meaning.additive == "yes" or (meaning.additive == "over_entities" and not instants):
-        return
-    if meaning.additive == "over_entities":
-        why = f"{number.column} sums over what there is at one time only; name {', '.join(instants)}"
-    else:
-        divided = derivation(catalogue, table, number.column).divides if not table.is_raw else None
-        why = f"{number.column} never sums"
-        if divided and set(divided) <= table.columns.keys():
-            why += f": it is {divided[0]} / {divided[1]}, each of which does. Ask for those"
-        why += "; or name one row"
-    raise ExplainError(f"{which}, and {why}. They differ in {choices}")
+    if meaning.additive == "over_entities" and instants:
+        raise ExplainError(
+            f"{which}, and {number.column} sums over what there is at one time only. "
+            f"Name {', '.join(instants)}. They differ in {choices}"
+        )
 
 
 def _distinct(books: Books, relation: str, name: str, sql: str, values: list[Any]) -> list[tuple[Any, ...]]:

@@ -33,6 +33,19 @@ from capacity_dagster.tables.catalogue import (
 RATES = ("ratio", "cost_per_hour")
 """The macros that divide two columns of the same row."""
 
+PLAIN = (
+    exp.Column,
+    exp.Identifier,
+    exp.Literal,
+    exp.Boolean,
+    exp.Null,
+    exp.Predicate,
+    exp.Connector,
+    exp.Not,
+    exp.Paren,
+)
+"""What a condition on single rows is made of."""
+
 Origins = dict[str, list[tuple[str, str]]]
 """For each column, the (table, column) pairs that it comes from."""
 
@@ -148,7 +161,8 @@ def _condition(node: Node, alias: str) -> str:
     told = []
     for condition in conditions:
         columns = list(condition.find_all(exp.Column))
-        if not columns or condition.find(exp.Query) or any(column.table != alias for column in columns):
+        is_plain = all(isinstance(part, PLAIN) for part in condition.walk())
+        if not columns or not is_plain or any(column.table != alias for column in columns):
             continue
         bare = condition.copy()
         for column in bare.find_all(exp.Column):
