@@ -64,7 +64,7 @@ def _now(told: Explanation) -> str:
     if not told.is_known_now:
         return (
             f"The working tables cannot be read now ({shown(told.not_read_because)}): what is below the mart is told "
-            "without its rows. Ask again when it has ended."
+            "without its rows."
         )
     if told.known_now == told.value:
         return "What is known now is the same."
