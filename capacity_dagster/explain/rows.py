@@ -200,7 +200,7 @@ def books(site: Site) -> Iterator[Books]:
             if published is not None:
                 file = published.folder / "capacity.duckdb"
                 connection.execute(f"attach {literal(file)} as {SIGNED} (read_only)")
-            closed_to = f"{writer}; ask again when it has ended" if writer else _attach_working(connection, site)
+            closed_to = writer or _attach_working(connection, site)
             if published is None and closed_to is not None:
                 raise ExplainError(
                     f"{site.path}: nothing is published, and the working tables cannot be read now ({closed_to}); "

@@ -18,6 +18,7 @@ SPLIT = {1: "a|b", 2: "one|1", 3: "zwölf|12", 4: "bad \\xff|\x1b[31m\x00", 5: "
 @pytest.mark.parametrize(
     ("name", "content"),
     [("a.psv", TEXT), ("a.psv.gz", gzip.compress(TEXT)), ("a.psv.zst", zstandard.ZstdCompressor().compress(TEXT))],
+    ids=["plain", "gz", "zst"],
 )
 def test_lines_are_counted_from_one_whatever_the_compression(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
