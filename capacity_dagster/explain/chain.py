@@ -253,7 +253,9 @@ def _opened(
     part_unit = _smallest(table.columns[amount]) if here.part_unit and proof and proof.column == amount else None
     if scope is not None and above and not amount and here.part_unit:
         part_unit, scope.has_parts = here.part_unit, True
-    return _Open(step, table, scope, {proof.column: proof.total} if proof else totals, part_unit)
+    if proof:
+        totals = {name: total for name, total in totals.items() if name in proof.column.split(" + ")}
+    return _Open(step, table, scope, totals, part_unit)
 
 
 def _origins(catalogue: Catalogue, here: _Open) -> dict[str, list[str]]:
@@ -303,27 +305,44 @@ def _smallest(meaning: Column) -> int | None:
     return UNITS.get(meaning.unit or "", (None, None))[1]
 
 
+@dataclass(frozen=True)
+class _Sum:
+    """A sum over rows: of a column, or of several of the same unit.
+
+    Attributes:
+        smallest: the same in the smallest unit of its kind, and `slack` how far that may be off.
+    """
+
+    name: str
+    total: Decimal
+    unit: str
+    smallest: Decimal
+    slack: Decimal
+
+
+def _sums(table: Table, totals: dict[str, Decimal], rows: int) -> list[_Sum]:
+    by_unit: dict[str, list[str]] = {}
+    for name in totals:
+        by_unit.setdefault(table.columns[name].unit or "", []).append(name)
+    sums = []
+    for unit, names in by_unit.items():
+        factor = UNITS[unit][1] or 0
+        is_rounded = unit.endswith("hours") or unit == "accelerator-seconds"
+        for some in [*([name] for name in names), *([names] if len(names) > 1 else [])]:
+            total = sum((totals[name] for name in some), Decimal(0))
+            slack = rows * len(some) * factor * READING if is_rounded else Decimal(0)
+            sums.append(_Sum(" + ".join(some), total, unit, total * factor, slack))
+    return sums
+
+
 def _proof(here: _Open, table: Table, scope: Scope, totals: dict[str, Decimal]) -> Proof | None:
     """That the sum of a column over a scope's rows is what the step above sums to, if one is."""
-    for above, amount in here.totals.items():
-        meaning = here.table.columns[above]
-        for name, total in totals.items():
-            below = table.columns[name]
-            factor, factor_below = _smallest(meaning), _smallest(below)
-            if not (amount and factor and factor_below and _kind(meaning) == _kind(below)):
-                continue
-            rounded = [
-                rows * each * READING
-                for each, rows, unit in (
-                    (factor, here.step.rows or 0, meaning.unit or ""),
-                    (factor_below, scope.rows, below.unit or ""),
-                )
-                if unit.endswith("hours") or unit == "accelerator-seconds"
-            ]
-            if abs(amount * factor - total * factor_below) <= sum(rounded):
-                return Proof(
-                    name, total, below.unit or "", f"{here.table.full_name}.{above}", amount, meaning.unit or ""
-                )
+    for above in _sums(here.table, here.totals, here.step.rows or 0):
+        for below in _sums(table, totals, scope.rows):
+            is_same = abs(above.smallest - below.smallest) <= above.slack + below.slack
+            if above.total and is_same and UNITS[above.unit][0] == UNITS[below.unit][0]:
+                name = f"{here.table.full_name}.{above.name}"
+                return Proof(below.name, below.total, below.unit, name, above.total, above.unit)
     return None
 
 

@@ -125,6 +125,16 @@ def test_a_number_of_the_queue_is_followed_to_who_was_submitted(example: Site) -
     assert sorted(jobs, key=int) == ["1", "2", "3", "3", "4", "5", "6", "7", "8", "14"]
 
 
+def test_what_teams_owe_sums_to_what_was_paid(example: Site) -> None:
+    told = explain(example, "report.showback_monthly", ["2026-03", "main", "idle_policy=central", "total_cost"])
+    assert (told.value, told.rows) == (1920, 3)
+    assert [(each.table, each.proof and each.proof.column) for each in told.steps[:3]] == [
+        ("report.showback_monthly", None),
+        ("report.showback_daily", "direct_cost + idle_cost"),
+        ("mart.cost_daily", "cost"),
+    ]
+
+
 def test_with_fewer_keys_it_is_the_sum_of_the_rows(example: Site) -> None:
     """main has 4 × 8 × 24 h, cut 2 × 24 h; `unassigned` nothing."""
     result = asked(example, FLEET, DAY, "installed_hours", "--depth", "1")
