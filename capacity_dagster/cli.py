@@ -1,4 +1,4 @@
-"""The command line: `capacity init`, `collect`, `check`, `build`, `rejects`, `close`, `reopen`, `demo`.
+"""The command line: `capacity init`, `collect`, `check`, `build`, `rejects`, `explain`, `close`, `reopen`, `demo`.
 
 What belongs here: arguments, exit codes and what is printed. What does not: Dagster's definitions, building.
 """
@@ -20,7 +20,14 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
 
-from capacity_dagster.errors import CapacityError, ClosingError, CollectionError, SiteFileError, SourceError
+from capacity_dagster.errors import (
+    CapacityError,
+    ClosingError,
+    CollectionError,
+    ExplainError,
+    SiteFileError,
+    SourceError,
+)
 from capacity_dagster.site_file import SITE_VARIABLE, Site, load_site, shipped_demo
 from capacity_dagster.sources.landing import parse_instant
 from capacity_dagster.wording import counted
@@ -42,7 +49,7 @@ def _errors_told(command: Callable[..., int]) -> Callable[..., None]:
     def told(*args: Any, **kwargs: Any) -> None:
         try:
             sys.exit(command(*args, **kwargs))
-        except (SiteFileError, SourceError, CollectionError, ClosingError) as error:
+        except (SiteFileError, SourceError, CollectionError, ClosingError, ExplainError) as error:
             err.print(str(error), markup=False, style="red")
             sys.exit(EXIT_UNUSABLE)
         except (CapacityError, OSError, duckdb.Error) as error:
@@ -210,6 +217,42 @@ def rejects(
             out.print(line, markup=False)
     if not rows:
         out.print(f"no record is {'released' if released else 'rejected'}{' of these' if source or reason else ''}")
+    return EXIT_BUILT
+
+
+@main.command()
+@click.argument("table")
+@click.argument("words", nargs=-1, required=True, metavar="KEY… COLUMN")
+@_site_option
+@click.option("--depth", type=click.IntRange(min=0), help="How many tables down. [default: to the source lines]")
+@click.option("--rows", type=click.IntRange(min=0), default=3, show_default=True, help="How many rows of each table.")
+@click.option("--all", "every", is_flag=True, help="Follow also what decides about rows and shares.")
+@click.option("--json", "as_machine", is_flag=True, help="For machines.")
+@_errors_told
+def explain(
+    table: str,
+    words: tuple[str, ...],
+    site_file: str | None,
+    depth: int | None,
+    rows: int,
+    every: bool,
+    as_machine: bool,
+) -> int:
+    """Show where a number comes from: the SQL, rows and source lines behind it, and what changed it last.
+
+    KEY… are values of the leading columns of TABLE's key, or COLUMN=VALUE; with fewer than a row has, it is the sum
+    over the rows that they fit. For example:
+
+    capacity explain report.fleet_efficiency_daily 2026-11-07 alpha allocated_hours
+    """
+    from capacity_dagster.explain.chain import explain as explained
+    from capacity_dagster.explain.text import as_json, print_explanation
+
+    told = explained(_site(site_file), table, list(words), depth=depth, rows=rows, every=every)
+    if as_machine:
+        click.echo(as_json(told))
+    else:
+        print_explanation(told, out)
     return EXIT_BUILT
 
 

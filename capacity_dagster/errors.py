@@ -21,5 +21,9 @@ class ClosingError(CapacityError):
     """A month cannot be closed, or opened again."""
 
 
+class ExplainError(CapacityError):
+    """There is no such number to explain."""
+
+
 class ContractError(CapacityError):
     """A table's SQL and its contract disagree: a defect of ours, never of the data."""

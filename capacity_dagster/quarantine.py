@@ -17,6 +17,8 @@ import yaml
 from capacity_dagster.errors import CapacityError
 from capacity_dagster.site_file import Site
 from capacity_dagster.tables.catalogue import assets_folder
+from capacity_dagster.tables.quoting import literal
+from capacity_dagster.warehouse import reading
 from capacity_dagster.wording import counted
 
 SHOWN_TEXT, SHOWN_NAME = 160, 200
@@ -150,20 +152,16 @@ def opened_quarantine(site: Site) -> Iterator[duckdb.DuckDBPyConnection]:
     database = site.work / "pipeline.duckdb"
     if not database.exists():
         raise CapacityError(f"{database}: is not there; expected a site that was built (`capacity build`)")
-    connection = duckdb.connect(":memory:", config={"autoinstall_known_extensions": False})
-    try:
-        _attach(connection, database)
-        yield connection
-    finally:
-        connection.close()
+    with reading(site, "reading what was rejected") as writer:
+        if writer:
+            raise CapacityError(f"{database}: is written now by {writer}; ask again when that is done")
+        with duckdb.connect(":memory:", config={"autoinstall_known_extensions": False}) as connection:
+            _attach(connection, database)
+            yield connection
 
 
 def _attach(connection: duckdb.DuckDBPyConnection, database: Path) -> None:
-    quoted = str(database).replace("'", "''")
-    try:
-        connection.execute(f"attach '{quoted}' as pipeline (read_only)")
-    except duckdb.IOException as error:
-        raise CapacityError(f"{database}: a build writes it now; ask again when that is done ({error})") from error
+    connection.execute(f"attach {literal(database)} as pipeline (read_only)")
     found = connection.execute(
         "select count(*) from duckdb_tables() where database_name = 'pipeline' and table_name = 'rejected_records'"
     ).fetchall()

@@ -35,7 +35,14 @@ class Publication:
 def current(published: Path) -> Publication | None:
     """What is published now, if anything."""
     try:
-        folder = (published / CURRENT).resolve(strict=True)
+        return read_publication((published / CURRENT).resolve(strict=True))
+    except OSError:
+        return None
+
+
+def read_publication(folder: Path) -> Publication | None:
+    """The version in a folder, if it is one."""
+    try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None

@@ -371,6 +371,32 @@ def locked(site: Site, purpose: str) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def reading(site: Site, purpose: str) -> Iterator[str | None]:
+    """Keeps writers out while the databases are read, without waiting; else says who writes them now.
+
+    A build that starts meanwhile waits, as it cannot open a database that somebody reads.
+    """
+    path = site.write_lock
+    try:
+        file = path.open("a+", encoding="utf-8")
+    except OSError:
+        try:
+            file = path.open(encoding="utf-8")  # of a site that one may only read
+        except OSError:
+            yield "nothing was built"
+            return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield _holder(path)
+            return
+        if file.writable():
+            name_holder(file, purpose)
+        yield None
+
+
 def name_holder(lock: TextIO, purpose: str) -> None:
     """Writes into the lock's file who holds it, for those who wait."""
     lock.seek(0)

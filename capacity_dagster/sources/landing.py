@@ -151,6 +151,12 @@ def fingerprint(deliveries: list[Delivery]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
+def has_content(site: Site, path: str, sha256: str) -> bool:
+    """Whether a file of the landing, if it is there, still has a content that was read once."""
+    file = site.landing / path
+    return not file.is_file() or Fingerprints(site).of(file, file.stat()) == sha256
+
+
 def parse_instant(text: str) -> datetime:
     """An instant in ISO 8601 with an offset or Z, or in seconds since 1970; ValueError otherwise."""
     if re.fullmatch(r"[0-9]{9,11}", text):

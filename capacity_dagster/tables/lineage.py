@@ -7,12 +7,13 @@ test keeps fresh.
 
 import json
 import re
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.lineage import lineage
+from sqlglot.lineage import Node, lineage
 from sqlglot.optimizer.pushdown_projections import pushdown_projections
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import traverse_scope
@@ -29,8 +30,39 @@ from capacity_dagster.tables.catalogue import (
     load_catalogue,
 )
 
+RATES = ("ratio", "cost_per_hour")
+"""The macros that divide two columns of the same row."""
+
+PLAIN = (
+    exp.Column,
+    exp.Identifier,
+    exp.Literal,
+    exp.Boolean,
+    exp.Null,
+    exp.Predicate,
+    exp.Connector,
+    exp.Not,
+    exp.Paren,
+)
+"""What a condition on single rows is made of."""
+
 Origins = dict[str, list[tuple[str, str]]]
 """For each column, the (table, column) pairs that it comes from."""
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """How a query makes a column.
+
+    Attributes:
+        expressions: what is computed on the way, the column's own first; steps that only pass it on are left out.
+        divides: the last names of what a rate divides and by what.
+        filters: by input, the condition on its rows alone under which they are in the column, as SQL.
+    """
+
+    expressions: tuple[str, ...]
+    divides: tuple[str, str] | None
+    filters: dict[str, str]
 
 
 def column_lineage(catalogue: Catalogue, table: Table) -> Origins:
@@ -81,6 +113,62 @@ def columns_read(catalogue: Catalogue, table: Table) -> dict[str, list[str]]:
         name: sorted(found[name].intersection(every[name]).difference(table.contract.prunes_by.get(name, ())))
         for name in table.inputs
     }
+
+
+def derivation(catalogue: Catalogue, table: Table, column: str) -> Derivation:
+    """The expressions that make one column, cut out of the table's query."""
+    root = lineage(column, _query(table), schema=_schema(catalogue), dialect="duckdb", copy=False)
+    assert isinstance(root, Node)
+    expressions: list[str] = []
+    filters: dict[str, set[str]] = {}
+    for node in root.walk():
+        if isinstance(node.source, exp.Table):
+            continue
+        made = node.expression.unalias()
+        if node is root or not isinstance(made, exp.Column | exp.Literal | exp.Null):
+            name = ".".join(filter(None, (node.reference_node_name, node.expression.alias_or_name)))
+            expressions.append(f"{name} = {made.sql(dialect='duckdb', normalize_functions='lower')}")
+        for leaf in node.downstream:
+            if isinstance(leaf.source, exp.Table) and leaf.source.db:
+                condition = _condition(node, leaf.source.alias_or_name)
+                filters.setdefault(f"{leaf.source.db}.{leaf.source.name}", set()).add(condition)
+    return Derivation(
+        tuple(dict.fromkeys(expressions)),
+        _divided(root.expression.unalias()),
+        {name: " or ".join(sorted(found)) for name, found in filters.items() if found and "" not in found},
+    )
+
+
+def _divided(made: exp.Expr) -> tuple[str, str] | None:
+    """The columns that a macro for rates is given."""
+    if isinstance(made, exp.Anonymous) and made.name.lower() in RATES and len(made.expressions) == 2:
+        over, under = made.expressions
+        return over.name, under.name
+    return None
+
+
+def _condition(node: Node, alias: str) -> str:
+    """What a query's step asks of the rows of one of its relations, without regard to others; empty: nothing."""
+    conditions: list[exp.Expr] = []
+    where = node.source.args.get("where")
+    if where is not None:
+        conditions += where.this.flatten() if isinstance(where.this, exp.And) else [where.this]
+    for case in node.expression.find_all(exp.Case):
+        branches, otherwise = case.args.get("ifs", []), case.args.get("default")
+        is_nothing = otherwise is None or otherwise.sql() in ("0", "NULL")
+        if len(branches) == 1 and case.this is None and is_nothing:
+            conditions.append(branches[0].this)
+    told = []
+    for condition in conditions:
+        columns = list(condition.find_all(exp.Column))
+        is_plain = all(isinstance(part, PLAIN) for part in condition.walk())
+        if not columns or not is_plain or any(column.table != alias for column in columns):
+            continue
+        bare = condition.copy()
+        for column in bare.find_all(exp.Column):
+            column.set("table", None)
+        told.append(f"({bare.sql(dialect='duckdb', normalize_functions='lower')})")
+    return " and ".join(dict.fromkeys(told))
 
 
 def render(catalogue: Catalogue) -> str:

@@ -11,6 +11,7 @@ from capacity_dagster import quarantine
 from capacity_dagster.errors import CapacityError
 from capacity_dagster.site_file import Site, load_site
 from capacity_dagster.tables.catalogue import assets_folder, load_catalogue
+from capacity_dagster.warehouse import Warehouse
 
 PACKAGE = Path(quarantine.__file__).parent
 RULE = r"(?:no|un[a-z]+|implausible|wrong|truncated|repeated|not)_[a-z_]+|end_before_start|residual_above_price"
@@ -110,17 +111,11 @@ def test_a_site_that_was_never_built_has_no_quarantine(site: Site) -> None:
         pass
 
 
-def test_a_build_that_writes_is_told_of(site: Site) -> None:
-    """Another process's lock: within one process DuckDB would share the file."""
-    import subprocess
-    import sys
-
-    site.work.mkdir()
-    code = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); sys.stdin.read()"
-    command = [sys.executable, "-c", code, str(site.work / "pipeline.duckdb")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == "open\n"
-        with pytest.raises(CapacityError, match="a build writes it now"), quarantine.opened_quarantine(site):
-            pass
-        writer.communicate()
+def test_a_build_that_writes_is_told_of(site: Site, quarantined: duckdb.DuckDBPyConnection) -> None:
+    quarantined.close()
+    with (
+        Warehouse(site).write("build 4f1c09d2"),
+        pytest.raises(CapacityError, match="is written now by build 4f1c09d2"),
+        quarantine.opened_quarantine(site),
+    ):
+        pass

@@ -12,7 +12,7 @@ import duckdb
 import pytest
 
 from capacity_dagster.site_file import Site, load_site
-from capacity_dagster.warehouse import Warehouse
+from capacity_dagster.warehouse import Warehouse, reading
 
 
 def hold(site_file: str, holding: Any, release: Any) -> None:
@@ -81,3 +81,39 @@ def test_databases_are_named_paths_with_quotes(tmp_path: Path, demo_site: Site) 
     demo_site.folder.rename(folder)
     with Warehouse(load_site(folder)).write("a test") as warehouse:
         assert warehouse.value("select 1") == 1
+
+
+def test_a_reader_says_who_writes_and_does_not_wait(demo_site: Site, holder: Any) -> None:
+    process, _ = holder
+    with reading(demo_site, "a reader") as writer:
+        assert writer is not None
+        assert writer.startswith(f"build 1234abcd (process {process.pid}, writing since 20")
+
+
+def test_a_build_waits_for_readers_and_says_so(demo_site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    demo_site.work.mkdir(exist_ok=True)
+    context = multiprocessing.get_context("spawn")
+    holding, release = context.Event(), context.Event()
+    readers = [context.Process(target=read, args=(str(demo_site.path), holding, release), daemon=True)]
+    readers[0].start()
+    assert holding.wait(60)
+    with reading(demo_site, "another reader") as writer:
+        assert writer is None
+    waiter = context.Process(target=release_later, args=(release,), daemon=True)
+    with caplog.at_level(logging.WARNING, logger="capacity_dagster"):
+        waiter.start()
+        with Warehouse(demo_site).write("build 5678"):
+            pass
+    assert [record.message.partition(" (")[0] for record in caplog.records] == ["waiting for another reader"]
+
+
+def read(site_file: str, holding: Any, release: Any) -> None:
+    with reading(load_site(site_file), "a reader"):
+        holding.set()
+        release.wait(60)
+
+
+def test_what_was_never_built_is_not_made_by_reading(demo_site: Site) -> None:
+    with reading(demo_site, "a reader") as writer:
+        assert writer == "nothing was built"
+    assert not demo_site.work.exists()

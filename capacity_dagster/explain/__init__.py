@@ -1,0 +1,1 @@
+"""Explaining a number: the chain of SQL, rows and source lines behind it."""
