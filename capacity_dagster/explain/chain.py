@@ -191,6 +191,8 @@ def _inputs(
 ) -> list[_Open]:
     """The inputs of a step that are followed; the step is told of the others."""
     origins = _origins(catalogue, here)
+    if not origins:
+        here.step.counts = list(here.table.inputs)
     filters = _filters(here)
     kinds = {kind for kind in map(_kind, _meanings(here.table, here.step.columns)) if kind}
     tried: dict[str, _Open] = {}

@@ -62,6 +62,7 @@ class Step:
         lines: the delivered lines of these rows.
         decides: inputs that are not followed: they decide about rows or shares.
         empty: inputs that have no row for this.
+        counts: inputs of which rows are counted, where no column of theirs becomes the number.
     """
 
     table: str
@@ -83,6 +84,7 @@ class Step:
     lines: list[SourceLine] = field(default_factory=list)
     decides: list[str] = field(default_factory=list)
     empty: list[str] = field(default_factory=list)
+    counts: list[str] = field(default_factory=list)
 
 
 @dataclass

@@ -117,6 +117,8 @@ def _print_step(step: Step, told: Explanation, console: Console) -> None:
         _line(console, f"    {text}")
     if step.empty:
         _line(console, f"Nothing of it comes from {', '.join(step.empty)}.", "dim")
+    if step.counts:
+        _line(console, f"No column of another table becomes it: the query counts rows of {', '.join(step.counts)}.")
     if step.decides:
         _line(console, f"The query also reads {', '.join(step.decides)} (--all follows them).", "dim")
 
@@ -182,7 +184,7 @@ def _print_changes(told: Explanation, console: Console) -> None:
         files = ", ".join(f"{shown(file)} ({counted(rows, 'row')})" for file, rows in each.files if file)
         _line(console, f"{each.table}: last changed for these days by {files}")
     if not brought and changes.tables:
-        _line(console, "The tables below it were built as a whole since: no file is known to have changed these days.")
+        _line(console, "No file is known to have changed these days in its tables since they were built as a whole.")
 
 
 def _restated(restated: Restated) -> str:

@@ -135,6 +135,13 @@ def test_what_teams_owe_sums_to_what_was_paid(example: Site) -> None:
     ]
 
 
+def test_what_is_counted_ends_in_what_it_counts(example: Site) -> None:
+    told = explain(example, "report.data_trust_daily", [DAY, "slurm_jobs", "cluster=main", "rows_received"])
+    assert told.value == 15  # thirteen records of one file, two of the other
+    (only,) = told.steps
+    assert {"raw.slurm_jobs", "landing.deliveries"} <= set(only.counts)
+
+
 def test_with_fewer_keys_it_is_the_sum_of_the_rows(example: Site) -> None:
     """main has 4 × 8 × 24 h, cut 2 × 24 h; `unassigned` nothing."""
     result = asked(example, FLEET, DAY, "installed_hours", "--depth", "1")
