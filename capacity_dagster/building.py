@@ -24,7 +24,7 @@ from capacity_dagster.tables.catalogue import load_catalogue
 from capacity_dagster.tables.checks import DELIVERIES_CHECK
 from capacity_dagster.versions import Publication, current
 from capacity_dagster.warehouse import Warehouse
-from capacity_dagster.wording import counted
+from capacity_dagster.wording import counted, shown
 
 SHOWN_FILES = 8
 DAGSTER_YAML = """\
@@ -259,7 +259,8 @@ def _told(outcomes: list[Outcome]) -> str:
         if outcome.table.layer == "core":
             for change in outcome.changes:
                 if change.source_file:
-                    by_file[change.source_file] = by_file.get(change.source_file, 0) + change.changed_rows
+                    file = shown(change.source_file)
+                    by_file[file] = by_file.get(file, 0) + change.changed_rows
     reasons = [f"{file} changed {counted(rows, 'row')}" for file, rows in sorted(by_file.items())]
     files = [reason for outcome in worked if outcome.table.is_raw and outcome.deliveries for reason in outcome.reasons]
     if len(files) > SHOWN_FILES and all(reason.endswith(" is new") for reason in files):
@@ -269,9 +270,9 @@ def _told(outcomes: list[Outcome]) -> str:
         reasons += [reason for reason in files if not any(reason.startswith(f"{file} ") for file in changed)]
         reasons = reasons or sorted({reason for outcome in worked for reason in outcome.reasons})
     span = f" ({days[0]} to {days[-1]})" if len(days) > 1 else f" ({days[0]})" if days else ""
-    shown = "; ".join(reasons[:SHOWN_FILES]) + (
+    why = "; ".join(reasons[:SHOWN_FILES]) + (
         f"; and {len(reasons) - SHOWN_FILES} more" if len(reasons) > SHOWN_FILES else ""
     )
     if not worked:
         return "nothing new was built"
-    return f"{counted(len(days), 'day')} rebuilt{span}: {shown}"
+    return f"{counted(len(days), 'day')} rebuilt{span}: {why}"

@@ -109,7 +109,8 @@ ChargeColumn = Annotated[str, AfterValidator(_charge_column)]
 Pattern = Annotated[str, Field(min_length=1, max_length=400)]
 
 
-ClusterName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+ClusterName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
+"""Names a folder and is an argument of commands, so that it begins neither with a dot nor with a dash."""
 
 
 class Section(BaseModel):

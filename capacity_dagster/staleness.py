@@ -15,9 +15,9 @@ from capacity_dagster.differences import FOREVER
 from capacity_dagster.landed import JOB_BLOCK
 from capacity_dagster.tables.catalogue import ATTEMPTS_SCOPE, RECORDS_SCOPE, SCOPES, SHAPES_SCOPE, Catalogue, Table
 from capacity_dagster.tables.lineage import read_columns
-from capacity_dagster.tables.quoting import literal
+from capacity_dagster.tables.quoting import literal, parquet
 from capacity_dagster.warehouse import Version, Warehouse, database_of
-from capacity_dagster.wording import counted
+from capacity_dagster.wording import counted, shown
 
 NO_KEYS = "select null::varchar as attempt_id where false"
 TOUCHED, CHECKED = "touched", "checked"
@@ -164,7 +164,7 @@ def _touch(
     rows = warehouse.rows(f"select source_file, sum(changed_rows) {later} group by source_file order by source_file")
     if not rows:
         return []
-    told = [f"{file} changed {counted(int(count), 'row')} of {name}" for file, count in rows if file and count]
+    told = [f"{shown(file)} changed {counted(int(count), 'row')} of {name}" for file, count in rows if file and count]
     if told:
         return told
     days = warehouse.value(f"select count(distinct usage_date) {later}")
@@ -265,9 +265,8 @@ def _touch_jobs(warehouse: Warehouse, source: str, since: int | None) -> bool:
     if not all(file.exists() for file in files):
         return False
     if files:
-        listed = ", ".join(literal(file) for file in files)
         connection.execute(
             "insert into touched_jobs select distinct cluster, job_id "
-            f"from read_parquet([{listed}]) where reject_reason is null"
+            f"from {parquet(files)} where reject_reason is null"
         )
     return warehouse.row_count("touched_jobs") <= LARGEST_SCOPE

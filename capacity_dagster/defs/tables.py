@@ -12,6 +12,7 @@ from capacity_dagster.defs.resources import WarehouseResource
 from capacity_dagster.outcome import Outcome
 from capacity_dagster.tables.catalogue import Catalogue, Table, load_catalogue
 from capacity_dagster.tables.checks import planned_checks
+from capacity_dagster.wording import printable
 
 
 def key_of(table: Table) -> dg.AssetKey:
@@ -94,9 +95,9 @@ def _build(
     outcome = warehouse.materialiser.bring_up_to_date(table, forced_days)
     progress.finished(outcome)
     for reason in outcome.reasons:
-        context.log.info(f"{table.full_name}: {reason}")
+        context.log.info(printable(f"{table.full_name}: {reason}"))
     for problem in outcome.problems:
-        context.log.error(problem)
+        context.log.error(printable(problem))
     return outcome
 
 

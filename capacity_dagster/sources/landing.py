@@ -17,6 +17,7 @@ from typing import Any
 from capacity_dagster.errors import SourceError
 from capacity_dagster.site_file import Site
 from capacity_dagster.site_sections import Source
+from capacity_dagster.wording import shown
 
 AS_OF_FILE = "as_of.txt"
 """A file of this name declares when the files beside it were collected."""
@@ -38,6 +39,11 @@ class Delivery:
     size_bytes: int
     content_sha256: str
     collected_at: datetime | None
+
+    @property
+    def shown(self) -> str:
+        """Its path in messages."""
+        return shown(self.path)
 
 
 def scan(site: Site, kind: str | None = None, progress: Callable[[str], None] = lambda _: None) -> list[Delivery]:
@@ -66,7 +72,10 @@ def scan(site: Site, kind: str | None = None, progress: Callable[[str], None] = 
         for file in files:
             path = file.relative_to(site.landing).as_posix()
             if (source.kind, path) in found:
-                problems.append(f"{site.path}: two sources of kind '{source.kind}' name {path}; expected one")
+                problems.append(f"{site.path}: two sources of kind '{source.kind}' name {shown(path)}; expected one")
+                continue
+            if not _is_text(path):
+                problems.append(f"{shown(path)}: its name is not UTF-8; expected one that is: rename it")
                 continue
             progress(path)
             try:
@@ -74,16 +83,25 @@ def scan(site: Site, kind: str | None = None, progress: Callable[[str], None] = 
                 sha256 = fingerprints.of(file, status)
                 collected_at = _collected_at(file, source)
             except OSError as error:
-                problems.append(f"{path}: {error.strerror}; expected a readable file")
+                problems.append(f"{shown(path)}: {error.strerror}; expected a readable file")
                 continue
             except SourceError as error:
-                problems.append(f"{path}: {error}")
+                problems.append(f"{shown(path)}: {error}")
                 continue
             found[source.kind, path] = Delivery(source.kind, path, file, source, status.st_size, sha256, collected_at)
     fingerprints.save()
     if problems:
         raise SourceError("\n".join(problems))
     return [found[name] for name in sorted(found)]
+
+
+def _is_text(path: str) -> bool:
+    """Whether a path's bytes are UTF-8; those that are not are surrogates."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def fingerprint(deliveries: list[Delivery]) -> str:
