@@ -227,3 +227,14 @@ create or replace temp macro could_host(
 -- An attempt's even share of something on each of its nodes.
 create or replace temp macro node_share(amount, nodes) as
     coalesce(amount, 0) // greatest(coalesce(nodes, 1), 1);
+
+-- What a user is called where the site file wants pseudonyms: HMAC-SHA-256 of the name, by the two paddings of the key that
+-- a connection has as variables; null without a key, so that no name gets out by mistake.
+create or replace temp macro pseudonym(user_name) as
+    'u_' || left(
+        sha256(
+            getvariable('pseudonym_outer_key')
+            || unhex(sha256(getvariable('pseudonym_inner_key') || encode(user_name)))
+        ),
+        16
+    );

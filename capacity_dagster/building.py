@@ -16,6 +16,7 @@ from capacity_dagster.errors import SourceError
 from capacity_dagster.landed import stale_deliveries
 from capacity_dagster.materialise import Materialiser
 from capacity_dagster.outcome import Outcome
+from capacity_dagster.privacy import pseudonym_key, told
 from capacity_dagster.publish import failed_checks, publishable
 from capacity_dagster.site_file import SITE_VARIABLE, Site
 from capacity_dagster.sources.landing import Delivery, scan
@@ -93,6 +94,7 @@ def check_landing(site: Site, tell: Callable[[str], None]) -> tuple[list[Checked
     catalogue = load_catalogue()
     loads: list[CheckedLoad] = []
     problems: list[str] = []
+    pseudonym_key(site)  # what a build would stumble over
     connection = duckdb.connect(":memory:")
     try:
         connection.execute("set TimeZone = 'UTC'")
@@ -102,7 +104,7 @@ def check_landing(site: Site, tell: Callable[[str], None]) -> tuple[list[Checked
             try:
                 loads.append(reader.checked(connection, reader.read(connection, delivery)))
             except SourceError as error:
-                problems.append(str(error))
+                problems.append(told(site, error))
     finally:
         connection.close()
     return loads, problems
@@ -122,8 +124,10 @@ def build_site(
         allows_erasing: whether deliveries may take away most of a month's attempts.
 
     Raises:
+        SiteFileError: the key of the users' pseudonyms cannot be used.
         SourceError: the landing cannot be used.
     """
+    pseudonym_key(site)  # before anything is read
     prepare_dagster_home(site)
     tell("looking for what is new")
     deliveries = scan(site, progress=tell)

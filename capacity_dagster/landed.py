@@ -9,6 +9,7 @@ from typing import Any
 
 from capacity_dagster.errors import SourceError
 from capacity_dagster.outcome import Outcome
+from capacity_dagster.privacy import told
 from capacity_dagster.sources.landing import Delivery, scan
 from capacity_dagster.sources.reader import Load, Reader
 from capacity_dagster.tables import expectations
@@ -60,13 +61,13 @@ def bring_landed_up_to_date(
     try:
         deliveries = scan(warehouse.site, table.name)
     except SourceError as error:
-        problems.append(str(error))
+        problems.append(told(warehouse.site, error))
     for number, delivery in enumerate(deliveries, start=1):
         tell(f"{table.full_name}: {delivery.path} ({number} of {len(deliveries)})")
         try:
             loads.append(reader.read(connection, delivery))
         except SourceError as error:
-            problems.append(str(error))
+            problems.append(told(warehouse.site, error))
     if erased := _erased_months(warehouse, table, loads):
         return _refused(warehouse, table, loads, problems or erased)
     before = _recorded_loads(warehouse, table)

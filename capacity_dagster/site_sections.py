@@ -231,6 +231,27 @@ class Costs(Section):
         return self
 
 
+class Privacy(Section):
+    """What of people is published. The key is never in the site file, which is copied and shown."""
+
+    pseudonymise_users: bool = False
+    """Whether users are named by a keyed hash in all that is published and shown."""
+    key_file: Annotated[str, Field(min_length=1)] | None = None
+    """The file that holds the key, relative to the site file."""
+    key_variable: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    """The environment variable that holds the key, in place of a file."""
+    drop_job_names: bool = False
+    """Whether jobs are published without their names, in which users may name themselves and others."""
+
+    @model_validator(mode="after")
+    def _has_one_key(self) -> "Privacy":
+        if self.key_file is not None and self.key_variable is not None:
+            raise ValueError("privacy: has 'key_file' and 'key_variable'; expected one of them")
+        if self.pseudonymise_users and self.key_file is None and self.key_variable is None:
+            raise ValueError("privacy: users are to be pseudonymised; expected a key 'key_file' or 'key_variable'")
+        return self
+
+
 class Resources(Section):
     """What a build may use of the machine."""
 
@@ -269,6 +290,7 @@ class SiteFile(Section):
     instance_types: dict[Name, InstanceType] = {}
     costs: Costs = Costs()
     reconciliation: Reconciliation = Reconciliation()
+    privacy: Privacy = Privacy()
     resources: Resources = Resources()
     collect: Collect = Collect()
 
