@@ -234,3 +234,14 @@ create or replace temp macro trust_name(place) as
 
 create or replace temp macro trust_place(trust) as
     case trust when 'complete' then 0 when 'partial' then 1 when 'rejected' then 2 when 'incomplete' then 3 end;
+
+-- What a user is called where the site file wants pseudonyms: HMAC-SHA-256 of the name, by the two paddings of the key that
+-- a connection has as variables; null without a key, so that no name gets out by mistake.
+create or replace temp macro pseudonym(user_name) as
+    'u_' || left(
+        sha256(
+            getvariable('pseudonym_outer_key')
+            || unhex(sha256(getvariable('pseudonym_inner_key') || encode(user_name)))
+        ),
+        16
+    );

@@ -16,6 +16,7 @@ from capacity_dagster.errors import SourceError
 from capacity_dagster.landed import stale_deliveries
 from capacity_dagster.materialise import Materialiser
 from capacity_dagster.outcome import Outcome
+from capacity_dagster.privacy import pseudonym_key, told
 from capacity_dagster.publish import failed_checks, publishable
 from capacity_dagster.site_file import SITE_VARIABLE, Site
 from capacity_dagster.sources.landing import Delivery, scan
@@ -25,7 +26,7 @@ from capacity_dagster.tables.catalogue import load_catalogue
 from capacity_dagster.tables.checks import DELIVERIES_CHECK
 from capacity_dagster.versions import Publication, current
 from capacity_dagster.warehouse import Warehouse, locked
-from capacity_dagster.wording import counted
+from capacity_dagster.wording import counted, shown
 
 SHOWN_FILES = 8
 DAGSTER_YAML = """\
@@ -94,6 +95,7 @@ def check_landing(site: Site, tell: Callable[[str], None]) -> tuple[list[Checked
     catalogue = load_catalogue()
     loads: list[CheckedLoad] = []
     problems: list[str] = []
+    pseudonym_key(site)  # what a build would stumble over
     connection = duckdb.connect(":memory:")
     try:
         connection.execute("set TimeZone = 'UTC'")
@@ -104,7 +106,7 @@ def check_landing(site: Site, tell: Callable[[str], None]) -> tuple[list[Checked
             try:
                 loads.append(reader.checked(connection, reader.read(connection, delivery)))
             except SourceError as error:
-                problems.append(str(error))
+                problems.append(told(site, error))
     finally:
         connection.close()
     return loads, problems
@@ -124,8 +126,10 @@ def build_site(
         allows_erasing: whether deliveries may take away most of a month's or day's attempts.
 
     Raises:
+        SiteFileError: the key of the users' pseudonyms cannot be used.
         SourceError: the landing cannot be used.
     """
+    pseudonym_key(site)  # before anything is read
     prepare_dagster_home(site)
     tell("looking for what is new")
     _fetch(site, tell)
@@ -269,7 +273,8 @@ def _told(outcomes: list[Outcome]) -> str:
         if outcome.table.layer == "core":
             for change in outcome.changes:
                 if change.source_file:
-                    by_file[change.source_file] = by_file.get(change.source_file, 0) + change.changed_rows
+                    file = shown(change.source_file)
+                    by_file[file] = by_file.get(file, 0) + change.changed_rows
     reasons = [f"{file} changed {counted(rows, 'row')}" for file, rows in sorted(by_file.items())]
     files = [reason for outcome in worked if outcome.table.is_raw and outcome.deliveries for reason in outcome.reasons]
     if len(files) > SHOWN_FILES and all(reason.endswith(" is new") for reason in files):
@@ -279,9 +284,9 @@ def _told(outcomes: list[Outcome]) -> str:
         reasons += [reason for reason in files if not any(reason.startswith(f"{file} ") for file in changed)]
         reasons = reasons or sorted({reason for outcome in worked for reason in outcome.reasons})
     span = f" ({days[0]} to {days[-1]})" if len(days) > 1 else f" ({days[0]})" if days else ""
-    shown = "; ".join(reasons[:SHOWN_FILES]) + (
+    why = "; ".join(reasons[:SHOWN_FILES]) + (
         f"; and {len(reasons) - SHOWN_FILES} more" if len(reasons) > SHOWN_FILES else ""
     )
     if not worked:
         return "nothing new was built"
-    return f"{counted(len(days), 'day')} rebuilt{span}: {shown}"
+    return f"{counted(len(days), 'day')} rebuilt{span}: {why}"

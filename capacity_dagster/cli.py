@@ -16,7 +16,6 @@ from typing import Any
 
 import click
 import duckdb
-from rich.console import Console
 from rich.logging import RichHandler
 from rich.markup import escape
 
@@ -30,16 +29,17 @@ from capacity_dagster.errors import (
 )
 from capacity_dagster.site_file import SITE_VARIABLE, Site, load_site, shipped_demo
 from capacity_dagster.sources.landing import parse_instant
+from capacity_dagster.terminal import Terminal
 from capacity_dagster.wording import counted
 
 EXIT_BUILT, EXIT_CHECK_FAILED, EXIT_UNUSABLE = 0, 1, 2
 EXIT_COLLECTED, EXIT_INCOMPLETE = 0, 1
 
 WIDTH = 112
-out = Console(highlight=False, soft_wrap=True)
+out = Terminal(highlight=False, soft_wrap=True)
 if out.width < WIDTH:
     out.width = WIDTH  # a table that is cut says nothing
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+err = Terminal(stderr=True, highlight=False, soft_wrap=True)
 
 
 def _errors_told(command: Callable[..., int]) -> Callable[..., None]:
@@ -160,7 +160,7 @@ def check(site_file: str | None) -> int:
     with _progress() as tell:
         loads, problems = check_landing(site, tell)
     for load in loads:
-        told = f"{load.delivery.path}: {load.accepted_rows:,} records of {load.delivery.kind}"
+        told = f"{load.delivery.shown}: {load.accepted_rows:,} records of {load.delivery.kind}"
         if load.rejected_rows:
             told += f", {load.rejected_rows:,} rejected ({load.reasons})"
         out.print(told, markup=False)

@@ -23,7 +23,7 @@ from capacity_dagster.durable import make_durable
 from capacity_dagster.errors import ClosingError
 from capacity_dagster.site_file import Site
 from capacity_dagster.tables.catalogue import CLOSED, Catalogue, Table, load_catalogue
-from capacity_dagster.tables.quoting import identifier, literal
+from capacity_dagster.tables.quoting import identifier, literal, parquet
 from capacity_dagster.versions import Publication, code_version, current
 from capacity_dagster.warehouse import HISTORY, Warehouse, locked
 
@@ -170,7 +170,7 @@ def rows_of(connection: duckdb.DuckDBPyConnection, table: Table, files: list[Pat
     """A query for a table's columns in published files; null are those that files of an older version do not have."""
     source, present = " where false", set()
     if files:
-        source = f" from read_parquet([{', '.join(map(literal, files))}], union_by_name = true)"
+        source = f" from {parquet(files, ', union_by_name = true')}"
         present = {row[0] for row in connection.execute(f"describe select *{source}").fetchall()}
     columns = ", ".join(
         f"cast({identifier(column) if column in present else 'null'} as {meaning.type}) as {identifier(column)}"

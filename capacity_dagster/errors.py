@@ -1,8 +1,16 @@
 """Errors a person can act on: each message names the file, line or key, what was found and what was expected."""
 
+from capacity_dagster.wording import printable
+
 
 class CapacityError(Exception):
-    """Base of the errors that the command line prints as one message, without a traceback."""
+    """Base of the errors that the command line prints as one message, without a traceback.
+
+    Whatever a message quotes, it can be printed anywhere.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class SiteFileError(CapacityError):
@@ -10,7 +18,15 @@ class SiteFileError(CapacityError):
 
 
 class SourceError(CapacityError):
-    """A delivered file cannot be used as a whole; single bad rows are rejected instead."""
+    """A delivered file cannot be used as a whole; single bad rows are rejected instead.
+
+    Attributes:
+        delivered: what the message quotes of the file, as it does.
+    """
+
+    def __init__(self, message: str, *delivered: str) -> None:
+        super().__init__(message)
+        self.delivered = tuple(printable(text) for text in delivered if text)
 
 
 class CollectionError(CapacityError):

@@ -9,6 +9,7 @@ from typing import Any
 
 from capacity_dagster.errors import SourceError
 from capacity_dagster.outcome import Outcome
+from capacity_dagster.privacy import told
 from capacity_dagster.sources.landing import Delivery, scan
 from capacity_dagster.sources.reader import Load, Reader
 from capacity_dagster.tables import expectations
@@ -21,10 +22,10 @@ from capacity_dagster.tables.catalogue import (
     Catalogue,
     Table,
 )
-from capacity_dagster.tables.checks import DELIVERIES_CHECK, DELIVERIES_PROMISE, CheckOutcome
-from capacity_dagster.tables.quoting import identifier, literal
+from capacity_dagster.tables.checks import DELIVERIES_CHECK, DELIVERIES_PROMISE, CheckOutcome, sample_rows
+from capacity_dagster.tables.quoting import file_literal, identifier, literal, parquet
 from capacity_dagster.warehouse import Change, Warehouse, naive
-from capacity_dagster.wording import counted
+from capacity_dagster.wording import counted, shown
 
 JOB_BLOCK = "coalesce(try_cast(job_id as bigint) // 1000, -1)"
 """SQL for the thousand that a job id belongs to; ids that are no numbers share one."""
@@ -63,13 +64,13 @@ def bring_landed_up_to_date(
     try:
         deliveries = scan(warehouse.site, table.name)
     except SourceError as error:
-        problems.append(str(error))
+        problems.append(told(warehouse.site, error))
     for number, delivery in enumerate(deliveries, start=1):
         tell(f"{table.full_name}: {delivery.path} ({number} of {len(deliveries)})")
         try:
             loads.append(reader.read(connection, delivery))
         except SourceError as error:
-            problems.append(str(error))
+            problems.append(told(warehouse.site, error))
     if erased := _erased(warehouse, table, loads):
         return _refused(warehouse, table, loads, problems or erased)
     before = _recorded_loads(warehouse, table)
@@ -126,8 +127,8 @@ def _erased(warehouse: Warehouse, table: Table, loads: list[Load]) -> list[str]:
     gone = {load_id for load_id, *_ in _recorded_loads(warehouse, table)} - {load.load_id for load in loads}
     if not gone or _points_elsewhere(warehouse, table):
         return []
-    files = ", ".join(sorted({literal(load.records) for load in loads}))
-    accepted = f"from read_parquet([{files}]) where reject_reason is null and not is_step"
+    files = sorted({load.records for load in loads})
+    accepted = f"from {parquet(files)} where reject_reason is null and not is_step"
     later = f"select cluster, job_id, submitted_at {accepted}" if files else None
     rows = warehouse.rows(
         f"""
@@ -215,7 +216,8 @@ def _read_with(table: Table, problems: list[str]) -> str:
 def _points_elsewhere(warehouse: Warehouse, table: Table) -> bool:
     """Whether the table's view reads files of another folder: the site was moved or copied."""
     sql = warehouse.value("select sql from duckdb_views() where schema_name = 'raw' and view_name = ?", [table.name])
-    return "read_parquet" in str(sql) and str(warehouse.site.work) not in str(sql).replace("''", "'")
+    folder = file_literal(warehouse.site.work)[1:-1]
+    return "read_parquet" in str(sql) and folder not in str(sql)
 
 
 def _recorded_loads(warehouse: Warehouse, table: Table) -> set[tuple[Any, ...]]:
@@ -268,15 +270,9 @@ def _record_rejected(warehouse: Warehouse, table: Table, loads: list[Load]) -> N
         warehouse.connection.execute(
             "insert into pipeline.landing.rejected "
             "select ?, ?, ?, case when list_contains(?, cluster) then cluster end, source_line, record_text, "
-            f"reject_reason, record_at, accelerator_seconds, {_quarantined(table)} "
-            "from read_parquet(?) where reject_reason is not null",
-            [
-                table.name,
-                load.load_id,
-                load.delivery.path,
-                sorted(warehouse.site.content.clusters),
-                str(load.records),
-            ],
+            f"reject_reason, record_at, accelerator_seconds, {_quarantined(table)} from {parquet([load.records])} "
+            "where reject_reason is not null",
+            [table.name, load.load_id, load.delivery.path, sorted(warehouse.site.content.clusters)],
         )
 
 
@@ -297,15 +293,15 @@ def _quarantined(table: Table) -> str:
 
 def _record_job_blocks(warehouse: Warehouse, loads: list[Load]) -> None:
     """Keeps which blocks of job ids each load has records of, so that those of some jobs are soon found."""
-    files = {load.load_id: literal(load.records) for load in loads}
+    files = {load.load_id: load.records for load in loads}
     known = {load_id for (load_id,) in warehouse.rows("select distinct load_id from pipeline.state.load_jobs")}
     warehouse.connection.execute(
         "delete from pipeline.state.load_jobs where not list_contains(?, load_id)", [sorted(files)]
     )
-    if missing := ", ".join(files[load_id] for load_id in sorted(files.keys() - known)):
+    if missing := [files[load_id] for load_id in sorted(files.keys() - known)]:
         warehouse.connection.execute(
             f"insert into pipeline.state.load_jobs select distinct load_id, {JOB_BLOCK} "
-            f"from read_parquet([{missing}]) where reject_reason is null"
+            f"from {parquet(missing)} where reject_reason is null"
         )
 
 
@@ -328,14 +324,12 @@ def _check_loads(warehouse: Warehouse, table: Table, problems: list[str]) -> lis
                 {"rule": row[0], "column": "", "expected": "no record", "failed_rows": row[1], "file": row[2]}
                 for row in rejected
             ],
-            sample=[
-                dict(zip(("source_file", "source_line", "reject_reason", "record_text"), row, strict=True))
-                for row in warehouse.rows(
-                    "select source_file, source_line, reject_reason, left(record_text, 300) from landing.rejected "
-                    "where source_kind = ? order by reject_reason, source_file, source_line limit 10",
-                    [table.name],
-                )
-            ],
+            sample=sample_rows(
+                connection,
+                "select source_file, source_line, reject_reason, left(record_text, 300) as record_text "
+                f"from landing.rejected where source_kind = {literal(table.name)} "
+                "order by reject_reason, source_file, source_line",
+            ),
         ),
         *expectations.check_expectations(connection, table, _rule_counts(warehouse, table)),
     ]
@@ -370,12 +364,12 @@ def _raw_view(table: Table, loads: list[Load]) -> str:
     if not loads:
         columns = ", ".join(f"null::{column.type} as {identifier(name)}" for name, column in table.columns.items())
         return f"create or replace view {table.relation} as select {columns} where false"
-    files = ", ".join(sorted({literal(load.records) for load in loads}))
+    files = sorted({load.records for load in loads})
     columns = ", ".join(f"records.{identifier(name)}" for name in names)
     return f"""
         create or replace view {table.relation} as
         select {columns}, deliveries.source_file, deliveries.content_sha256, deliveries.collected_at
-        from read_parquet([{files}]) as records
+        from {parquet(files)} as records
         inner join (
             select
                 load_id,
@@ -393,7 +387,7 @@ def _raw_view(table: Table, loads: list[Load]) -> str:
 def _told_files(before: set[tuple[str, str]], after: set[tuple[str, str]]) -> list[str]:
     old, new = dict(before), dict(after)
     return [
-        *(f"{path} is new" for path in sorted(new.keys() - old.keys())),
-        *(f"{path} has another content" for path in sorted(new.keys() & old.keys()) if old[path] != new[path]),
-        *(f"{path} is gone" for path in sorted(old.keys() - new.keys())),
+        *(f"{shown(path)} is new" for path in sorted(new.keys() - old.keys())),
+        *(f"{shown(path)} has another content" for path in sorted(new.keys() & old.keys()) if old[path] != new[path]),
+        *(f"{shown(path)} is gone" for path in sorted(old.keys() - new.keys())),
     ]

@@ -97,15 +97,16 @@ class Materialiser:
     # Whole.
 
     def _build_anew(self, table: Table, inputs: dict[str, Version], staleness: Staleness, started: float) -> Outcome:
-        """Fills an empty table; everything may be different from before."""
+        """Fills an empty table; everything may be different from before, or the columns that were relabelled."""
         self._bind_scope(table, SCOPES.get(table.scope or "", ""))
         self._require_declared_columns(table)
+        changes = [Change(changed_columns=staleness.relabelled)]
         with self.warehouse.transaction():
             self._create(table, is_anew=True)
             self._insert(table, table.sql)
             checks = self._check(table, staleness, table.relation)
-            row_count = self._conclude(table, inputs, [Change()], True, checks, started)
-        return self._outcome(table, row_count, staleness, [Change()], checks, started)
+            row_count = self._conclude(table, inputs, changes, True, checks, started)
+        return self._outcome(table, row_count, staleness, changes, checks, started)
 
     def _build_whole(self, table: Table, inputs: dict[str, Version], staleness: Staleness, started: float) -> Outcome:
         """Fills a table anew and compares it with what was there."""
@@ -187,7 +188,9 @@ class Materialiser:
             for _ in self._chunks(table, days, known):
                 self._insert(table, table.sql)
             checks = self._check_days(table, staleness, days, known)
-            changes = [Change()] if is_whole else [Change(usage_date=day) for day in sorted(days | gone)]
+            changes = [Change(usage_date=day) for day in sorted(days | gone)]
+            if is_whole:
+                changes = [Change(changed_columns=None if gone or forced else staleness.relabelled)]
             row_count = self._conclude(table, inputs, changes, bool(changes), checks, started)
         return self._outcome(table, row_count, staleness, changes, checks, started, sorted(days))
 

@@ -11,6 +11,7 @@ from typing import Any
 import duckdb
 
 from capacity_dagster.tables.catalogue import assets_folder
+from capacity_dagster.wording import shown
 
 LOST, KEPT, UNKNOWN = "#b0533c", "#0b6e4f", "#999999"
 LINKS = {
@@ -80,6 +81,12 @@ def _rows(connection: duckdb.DuckDBPyConnection, name: str) -> list[dict[str, An
     return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
+def _label(name: str) -> str:
+    """A name in one line that fits, as it would be read aloud: nothing in it turns or hides what stands beside it."""
+    name = shown(name)
+    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
+
+
 def _draw_waterfalls(waterfalls: list[dict[str, Any]], target: Path) -> None:
     from matplotlib.figure import Figure
 
@@ -119,8 +126,7 @@ def _draw_chain(chain: list[dict[str, Any]], target: Path) -> None:
         told = ["unknown" if rate is None else f"{rate:,.2f}" for rate in rates]
         axes.bar_label(bars, told, fontsize=8, padding=2)
     axes.set_yticks([place + 0.4 - height / 2 for place in range(len(chain))])
-    names = [row["pool"] if len(row["pool"]) <= LONGEST_NAME else f"{row['pool'][:LONGEST_NAME]}…" for row in chain]
-    axes.set_yticklabels([f"{name} ({row['currency']})" for name, row in zip(names, chain, strict=True)])
+    axes.set_yticklabels([f"{_label(row['pool'])} ({row['currency']})" for row in chain])
     axes.invert_yaxis()
     axes.margins(x=0.12)
     axes.set_title(f"What an accelerator-hour cost at each link of the chain, {chain[0]['usage_month']:%Y-%m}")

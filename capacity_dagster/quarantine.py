@@ -19,7 +19,7 @@ from capacity_dagster.site_file import Site
 from capacity_dagster.tables.catalogue import assets_folder
 from capacity_dagster.tables.quoting import literal
 from capacity_dagster.warehouse import reading
-from capacity_dagster.wording import counted
+from capacity_dagster.wording import counted, shown
 
 SHOWN_TEXT, SHOWN_NAME = 160, 200
 """Characters of a record, and of a file's name, in a line of text."""
@@ -125,21 +125,18 @@ def told_record(row: dict[str, Any]) -> list[str]:
     elif row["rejected_seconds"] is not None:
         worth = f"{row['rejected_seconds'] / 3600:,.1f} accelerator-hours"
     seen = f", seen from {row['first_seen_at']} to {row['last_seen_at']}" if row["first_seen_at"] else ""
-    released = f", released by {shown(row['released_by'], SHOWN_NAME)}" if row["released_by"] else ""
+    released = f", released by {_cut(row['released_by'], SHOWN_NAME)}" if row["released_by"] else ""
     return [f"{row['source']} {row['reject_reason']} of {row['usage_date']}: {worth}{seen}{released}", *_told_text(row)]
 
 
 def _told_text(row: dict[str, Any]) -> list[str]:
-    place = f"    {shown(row['source_file'], SHOWN_NAME)}, line {row['source_line']}"
-    return [f"{place}: {shown(row['record_text'], SHOWN_TEXT)}" if row["record_text"] else place]
+    place = f"    {_cut(row['source_file'], SHOWN_NAME)}, line {row['source_line']}"
+    return [f"{place}: {_cut(row['record_text'], SHOWN_TEXT)}" if row["record_text"] else place]
 
 
-def shown(text: str, most: int) -> str:
-    """Delivered text as a terminal may have it: cut, and what is not printable escaped."""
-    cut = text if len(text) <= most else f"{text[:most]}…"
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in cut
-    )
+def _cut(text: str, most: int) -> str:
+    """Delivered text in one line, as a terminal may have it."""
+    return shown(text if len(text) <= most else f"{text[:most]}…")
 
 
 @contextmanager

@@ -93,6 +93,11 @@ def load_site(named: str | os.PathLike[str] | None = None) -> Site:
             names each key, what was found and what was expected.
     """
     path = site_path(named)
+    if any(each in str(path.parent) for each in "*?["):
+        raise SiteFileError(
+            f"{path}: is in a folder whose path has '*', '?' or '[', which Dagster would take for a pattern and "
+            "then not find its settings in it; expected another folder"
+        )
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:

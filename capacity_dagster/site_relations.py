@@ -4,12 +4,14 @@ empty.
 
 import csv
 import json
+import re
 from importlib.resources import files
 from typing import Any
 
 import duckdb
 
 from capacity_dagster.closing import closed_months
+from capacity_dagster.privacy import key_id, pseudonym_key
 from capacity_dagster.site_sections import CHARGE_COLUMNS, SiteFile
 from capacity_dagster.tables.catalogue import LANDING_TABLES, SITE_TABLES
 from capacity_dagster.warehouse import Change, Warehouse, naive
@@ -25,7 +27,8 @@ def write_site_relations(warehouse: Warehouse) -> None:
                 warehouse.record(name, "", {}, 0, [Change()], True, 0.0)
         for name, columns in SITE_TABLES.items():
             content_hash = json.dumps(rows[name], default=str)
-            if warehouse.code_hash(name) == content_hash:
+            before = warehouse.code_hash(name)
+            if before == content_hash:
                 continue
             connection.execute(f"create or replace table pipeline.{name} ({columns})")
             for row in rows[name]:
@@ -33,7 +36,17 @@ def write_site_relations(warehouse: Warehouse) -> None:
                 if name == "site.clusters":  # the first day begins at midnight of the reporting zone
                     values = "$1, $2, $3, first_instant($4::timestamp, $3), $5"
                 connection.execute(f"insert into pipeline.{name} values ({values})", row)
-            warehouse.record(name, content_hash, {}, len(rows[name]), [Change()], True, 0.0)
+            change = Change(changed_columns=_different(columns, before, content_hash))
+            warehouse.record(name, content_hash, {}, len(rows[name]), [change], True, 0.0)
+
+
+def _different(columns: str, before: str | None, now: str) -> tuple[str, ...] | None:
+    """The columns in which a relation of one row differs from before; None: any may."""
+    old, new = json.loads(before or "[]"), json.loads(now)
+    names = re.findall(r"(\w+) \w+", columns)
+    if len(old) != 1 or len(new) != 1 or not len(old[0]) == len(new[0]) == len(names):
+        return None
+    return tuple(name for name, one, other in zip(names, old[0], new[0], strict=True) if one != other)
 
 
 def _create(connection: duckdb.DuckDBPyConnection, relation: str, columns: str) -> None:
@@ -67,6 +80,7 @@ def _rows(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
                 content.trust.reject_rows_tolerated,
             )
         ],
+        "site.privacy": [(key_id(pseudonym_key(warehouse.site)), content.privacy.drop_job_names)],
         "site.clusters": [
             (name, cluster.scheduler, zone, content.site.first_day, as_of)
             for name, cluster in sorted(content.clusters.items())

@@ -125,7 +125,8 @@ ChargeColumn = Annotated[str, AfterValidator(_charge_column)]
 Pattern = Annotated[str, Field(min_length=1, max_length=400)]
 
 
-ClusterName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")]
+ClusterName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
+"""Names a folder and is an argument of commands, so that it begins neither with a dot nor with a dash."""
 
 
 class Section(BaseModel):
@@ -256,6 +257,27 @@ class Costs(Section):
         return self
 
 
+class Privacy(Section):
+    """What of people is published. The key is never in the site file, which is copied and shown."""
+
+    pseudonymise_users: bool = False
+    """Whether users are named by a keyed hash in all that is published and shown."""
+    key_file: Annotated[str, Field(min_length=1)] | None = None
+    """The file that holds the key, relative to the site file."""
+    key_variable: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = None
+    """The environment variable that holds the key, in place of a file."""
+    drop_job_names: bool = False
+    """Whether jobs are published without their names, in which users may name themselves and others."""
+
+    @model_validator(mode="after")
+    def _has_one_key(self) -> "Privacy":
+        if self.key_file is not None and self.key_variable is not None:
+            raise ValueError("privacy: has 'key_file' and 'key_variable'; expected one of them")
+        if self.pseudonymise_users and self.key_file is None and self.key_variable is None:
+            raise ValueError("privacy: users are to be pseudonymised; expected a key 'key_file' or 'key_variable'")
+        return self
+
+
 class Resources(Section):
     """What a build may use of the machine."""
 
@@ -311,6 +333,7 @@ class SiteFile(Section):
     reconciliation: Reconciliation = Reconciliation()
     trust: Trust = Trust()
     landing: Landing = Landing()
+    privacy: Privacy = Privacy()
     resources: Resources = Resources()
     collect: Collect = Collect()
 

@@ -15,9 +15,9 @@ from capacity_dagster.differences import FOREVER
 from capacity_dagster.landed import JOB_BLOCK
 from capacity_dagster.tables.catalogue import ATTEMPTS_SCOPE, RECORDS_SCOPE, SCOPES, SHAPES_SCOPE, Catalogue, Table
 from capacity_dagster.tables.lineage import read_columns
-from capacity_dagster.tables.quoting import literal
+from capacity_dagster.tables.quoting import literal, parquet
 from capacity_dagster.warehouse import Version, Warehouse, database_of
-from capacity_dagster.wording import counted
+from capacity_dagster.wording import counted, shown
 
 NO_KEYS = "select null::varchar as attempt_id where false"
 TOUCHED, CHECKED = "touched", "checked"
@@ -34,12 +34,14 @@ class Staleness:
         is_whole: all of it, because nothing says which part.
         has_new_rules: its definition changed, or a check of it reads something that did: all of it is checked anew.
         changed_inputs: the version that was seen of each input that changed since.
+        relabelled: the columns of the table that alone can be otherwise; None: any.
     """
 
     reasons: list[str]
     is_whole: bool = False
     has_new_rules: bool = False
     changed_inputs: tuple[tuple[str, int], ...] = ()
+    relabelled: tuple[str, ...] | None = None
 
 
 def judge(warehouse: Warehouse, catalogue: Catalogue, table: Table, inputs: dict[str, Version]) -> Staleness:
@@ -53,7 +55,8 @@ def judge(warehouse: Warehouse, catalogue: Catalogue, table: Table, inputs: dict
     for name in (TOUCHED, CHECKED):
         connection.execute(
             f"create or replace temp table {name} "
-            "(input_name varchar, usage_date date, changed_from timestamp, changed_to timestamp, has_keys boolean)"
+            "(input_name varchar, usage_date date, changed_from timestamp, changed_to timestamp, has_keys boolean, "
+            "changed_columns varchar[])"
         )
     code_hash = warehouse.code_hash(table.full_name)
     if code_hash is None:
@@ -81,6 +84,7 @@ def judge(warehouse: Warehouse, catalogue: Catalogue, table: Table, inputs: dict
         elif told := _touch(warehouse, table, name, since, TOUCHED, _names_keys(catalogue, table, name)):
             reasons.extend(told)
             changed.append((name, since))
+    relabelled = None if is_whole else _relabelled(warehouse, table)
     undated = "usage_date is null and changed_from is null"
     has_new_rules = has_new_rules or bool(warehouse.value(f"select count(*) from {CHECKED} where {undated}"))
     if table.scope == SHAPES_SCOPE or (table.scope == RECORDS_SCOPE and not table.contract.dictionary):
@@ -88,7 +92,7 @@ def judge(warehouse: Warehouse, catalogue: Catalogue, table: Table, inputs: dict
     elif table.scope:
         undated += " and not has_keys"
     is_whole = is_whole or bool(warehouse.value(f"select count(*) from {TOUCHED} where {undated}"))
-    return Staleness(reasons, is_whole, has_new_rules or is_whole, tuple(changed))
+    return Staleness(reasons, is_whole, has_new_rules or is_whole, tuple(changed), relabelled)
 
 
 def stale_tables(warehouse: Warehouse, catalogue: Catalogue) -> list[str]:
@@ -130,6 +134,18 @@ def touched_days(warehouse: Warehouse, look_back_days: int, touched: str = TOUCH
     return {row[0] for row in rows}
 
 
+def _relabelled(warehouse: Warehouse, table: Table) -> tuple[str, ...] | None:
+    """The columns of a table that alone are otherwise, where its inputs changed only in what they are shown in."""
+    found: set[str] = set()
+    for name, columns in warehouse.rows(f"select distinct input_name, changed_columns from {TOUCHED}"):
+        shown = table.contract.relabels.get(name, {})
+        used = read_columns(table.full_name, name)
+        if not columns or used is None or not shown.keys() >= {*columns}.intersection(used):
+            return None
+        found |= {shown[column] for column in columns if column in used}
+    return tuple(sorted(found)) or None
+
+
 def _names_keys(catalogue: Catalogue, table: Table, name: str) -> bool:
     """Whether an input's changes name the attempts, records or shapes that are the scope of a table."""
     if table.scope is None:
@@ -159,12 +175,12 @@ def _touch(
         has_keys = f"version in (select version from {database}.state.changed_keys where table_name = {literal(name)})"
     warehouse.connection.execute(
         f"insert into {touched} "
-        f"select distinct {literal(name)}, usage_date, changed_from, changed_to, {has_keys} {later}"
+        f"select distinct {literal(name)}, usage_date, changed_from, changed_to, {has_keys}, changed_columns {later}"
     )
     rows = warehouse.rows(f"select source_file, sum(changed_rows) {later} group by source_file order by source_file")
     if not rows:
         return []
-    told = [f"{file} changed {counted(int(count), 'row')} of {name}" for file, count in rows if file and count]
+    told = [f"{shown(file)} changed {counted(int(count), 'row')} of {name}" for file, count in rows if file and count]
     if told:
         return told
     days = warehouse.value(f"select count(distinct usage_date) {later}")
@@ -265,9 +281,8 @@ def _touch_jobs(warehouse: Warehouse, source: str, since: int | None) -> bool:
     if not all(file.exists() for file in files):
         return False
     if files:
-        listed = ", ".join(literal(file) for file in files)
         connection.execute(
             "insert into touched_jobs select distinct cluster, job_id "
-            f"from read_parquet([{listed}]) where reject_reason is null"
+            f"from {parquet(files)} where reject_reason is null"
         )
     return warehouse.row_count("touched_jobs") <= LARGEST_SCOPE

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from capacity_dagster.site_file import Site
 from capacity_dagster.versions import current
+from capacity_dagster.wording import shown
 
 WATERFALL = """
 select
@@ -101,7 +102,7 @@ def _table(names: list[str], rows: list[list[Any]]) -> Table:
         table.add_column(name, justify="left" if number < 3 else "right", no_wrap=True)
     for row in rows:
         cells = ("all" if cell is None and not number else cell or "" for number, cell in enumerate(row))
-        table.add_row(*map(Text, cells))  # plain text: names that were delivered are no markup
+        table.add_row(*(Text(shown(cell)) for cell in cells))  # names that were delivered are no markup
     return table
 
 

@@ -22,6 +22,7 @@ from typing import Any, TextIO
 
 import duckdb
 
+from capacity_dagster import privacy
 from capacity_dagster.site_file import Site
 from capacity_dagster.tables.catalogue import CLOSED, PUBLISHED, PUBLISHED_LAYERS, SITE_SCHEMA, shared_sql
 from capacity_dagster.tables.checks import CheckOutcome
@@ -78,11 +79,13 @@ class Change:
     Attributes:
         source_file: the delivered file that brought it, where one did.
         changed_rows: how many rows it changed.
+        changed_columns: the columns that may be otherwise; None: all.
     """
 
     usage_date: date | None = None
     source_file: str | None = None
     changed_rows: int = 0
+    changed_columns: tuple[str, ...] | None = None
 
 
 class Warehouse:
@@ -117,6 +120,7 @@ class Warehouse:
                 self._connection = None
 
     def _open(self) -> duckdb.DuckDBPyConnection:
+        key = privacy.pseudonym_key(self.site)
         resources = self.site.content.resources
         temporary = self.site.work / "tmp"
         temporary.mkdir(parents=True, exist_ok=True)
@@ -149,6 +153,7 @@ class Warehouse:
             search_path = ",".join(f"{database}.{schema}" for database, names in SCHEMAS.items() for schema in names)
             connection.execute(f"set search_path = '{search_path}'")
             connection.execute(shared_sql())
+            privacy.prepare(connection, key)
         except BaseException:
             connection.close()
             raise
@@ -270,12 +275,13 @@ class Warehouse:
         elif changes:
             rows = ", ".join(
                 f"({literal(change.usage_date) if change.usage_date else 'null'}::date, "
-                f"{literal(change.source_file) if change.source_file else 'null'}::varchar, {change.changed_rows})"
+                f"{literal(change.source_file) if change.source_file else 'null'}::varchar, {change.changed_rows}, "
+                f"{_listed(change.changed_columns)}::varchar[])"
                 for change in changes
             )
             execute(
                 f"insert into {database}.state.changes ({columns}) "
-                f"select ?, ?, c.d, null, null, null, c.f, c.n from (values {rows}) as c (d, f, n)",
+                f"select ?, ?, c.d, null, null, c.c, c.f, c.n from (values {rows}) as c (d, f, n, c)",
                 [table_name, number],
             )
         if differences and key:
@@ -343,6 +349,10 @@ class Warehouse:
 def naive(instant: Any) -> Any:
     """A UTC instant as DuckDB's TIMESTAMP takes it."""
     return None if instant is None else instant.replace(tzinfo=None)
+
+
+def _listed(names: tuple[str, ...] | None) -> str:
+    return "null" if names is None else f"[{', '.join(map(literal, names))}]"
 
 
 def database_of(table_name: str) -> str:

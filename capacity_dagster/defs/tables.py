@@ -16,9 +16,11 @@ from capacity_dagster.defs.metadata import (
 )
 from capacity_dagster.defs.resources import WarehouseResource
 from capacity_dagster.outcome import Outcome
+from capacity_dagster.privacy import concealed
 from capacity_dagster.quarantine import rejected_reasons
 from capacity_dagster.tables.catalogue import Catalogue, Table, load_catalogue
 from capacity_dagster.tables.checks import planned_checks
+from capacity_dagster.wording import printable
 
 
 def key_of(table: Table) -> dg.AssetKey:
@@ -57,7 +59,8 @@ def table_asset(table: Table, catalogue: Catalogue) -> dg.AssetsDefinition:
                 dg.AssetObservation(asset_key=["landing", table.name], metadata=delivery_metadata(outcome))
             )
         if table.full_name == QUARANTINE:
-            reasons = rejected_reasons(warehouse.materialiser.warehouse.connection)
+            connection = warehouse.materialiser.warehouse.connection
+            reasons = concealed(connection, rejected_reasons(connection))
             return _result(outcome, quarantine_metadata(reasons))
         return _result(outcome)
 
@@ -107,9 +110,9 @@ def _build(
     outcome = warehouse.materialiser.bring_up_to_date(table, forced_days)
     progress.finished(outcome)
     for reason in outcome.reasons:
-        context.log.info(f"{table.full_name}: {reason}")
+        context.log.info(printable(f"{table.full_name}: {reason}"))
     for problem in outcome.problems:
-        context.log.error(problem)
+        context.log.error(printable(problem))
     return outcome
 
 

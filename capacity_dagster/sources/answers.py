@@ -73,10 +73,10 @@ def create_records(connection: duckdb.DuckDBPyConnection, kind: str, stream: Bin
         raise SourceError(f"cannot be read as JSON: {error}; expected {expected}") from error
     if answer.spans is None:
         found = f"the keys {', '.join(answer.keys)}"[:300] if answer.keys else f"{text.strip()[:40]!r}"
-        raise SourceError(f"has no array '{array}'; found {found}; expected {expected}")
+        raise SourceError(f"has no array '{array}'; found {found}; expected {expected}", found)
     if answer.errors:
         reported = json.dumps(answer.errors)[:300]
-        raise SourceError(f"is an answer that reports errors: {reported}; expected {expected} without errors")
+        raise SourceError(f"is an answer that reports errors: {reported}; expected {expected} without errors", reported)
     connection.register("answer", pa.RecordBatchReader.from_batches(RECORDS, _batches(text, answer.spans)))
     connection.execute(
         """

@@ -17,7 +17,7 @@ from capacity_dagster.errors import SourceError
 from capacity_dagster.site_sections import Source
 from capacity_dagster.sources.bytes import SEPARATOR, Probe
 from capacity_dagster.tables.catalogue import Table, assets_folder
-from capacity_dagster.tables.quoting import identifier, literal
+from capacity_dagster.tables.quoting import file_literal, identifier, literal
 
 BATCH = 20_000
 """How many records that Python reads are handed over at once."""
@@ -51,8 +51,9 @@ def create_lines(connection: duckdb.DuckDBPyConnection, file: Path, found: Probe
     """Creates the temporary view `lines`: a clean text file's physical lines with their numbers, from 1."""
     connection.execute(
         "create temp view lines as select row_number() over () as source_line, text from read_csv("
-        f"{literal(file)}, columns = {{'text': 'VARCHAR'}}, delim = '{SEPARATOR}', quote = '', escape = '', "
-        f"header = false, auto_detect = false, max_line_size = 33554432, compression = '{found.compression}')"
+        f"{file_literal(file)}, columns = {{'text': 'VARCHAR'}}, delim = '{SEPARATOR}', quote = '', escape = '', "
+        f"header = false, auto_detect = false, max_line_size = 33554432, compression = '{found.compression}', "
+        "hive_partitioning = false)"
     )
 
 
@@ -159,8 +160,9 @@ def create_delivered_well_formed_csv(
             null::varchar as problem,
             {columns}
         from read_csv(
-            {literal(file)}, compression = '{found.compression}', auto_detect = false, header = false,
-            skip = {header_lines}, delim = {literal(source.delimiter or ",")}, quote = '"', escape = '"', nullstr = '',
+            {file_literal(file)}, compression = '{found.compression}', auto_detect = false, header = false,
+            hive_partitioning = false, skip = {header_lines}, delim = {literal(source.delimiter or ",")}, quote = '"',
+            escape = '"', nullstr = '',
             allow_quoted_nulls = false, strict_mode = true, columns = {{{types}}}
         )
         """
@@ -228,7 +230,8 @@ def resolve_columns(table: Table, names: Sequence[str], where: str, may_repeat: 
         shown = ", ".join(names)
         raise SourceError(
             f"{where} has no column {', '.join(repr(name) for name in missing)}; "
-            f"found: {shown[:300]}{'…' if len(shown) > 300 else ''}; expected at least {_expected(table)}"
+            f"found: {shown[:300]}{'…' if len(shown) > 300 else ''}; expected at least {_expected(table)}",
+            shown[:300],
         )
     return positions
 

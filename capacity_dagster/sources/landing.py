@@ -19,7 +19,7 @@ from typing import Any
 from capacity_dagster.errors import SourceError
 from capacity_dagster.site_file import Site
 from capacity_dagster.site_sections import Source
-from capacity_dagster.wording import counted
+from capacity_dagster.wording import counted, shown
 
 AS_OF_FILE = "as_of.txt"
 """A file of this name declares when the files beside it were collected."""
@@ -60,6 +60,11 @@ class Delivery:
         except OSError:
             return True
         return (status.st_size, status.st_mtime_ns) != (self.size_bytes, self.modified_ns)
+
+    @property
+    def shown(self) -> str:
+        """Its path in messages."""
+        return shown(self.path)
 
 
 def is_temporary(path: str) -> bool:
@@ -117,7 +122,10 @@ def scan(site: Site, kind: str | None = None, progress: Callable[[str], None] = 
         for file in files:
             path = file.relative_to(site.landing).as_posix()
             if (source.kind, path) in found:
-                problems.append(f"{site.path}: two sources of kind '{source.kind}' name {path}; expected one")
+                problems.append(f"{site.path}: two sources of kind '{source.kind}' name {shown(path)}; expected one")
+                continue
+            if not _is_text(path):
+                problems.append(f"{shown(path)}: its name is not UTF-8; expected one that is: rename it")
                 continue
             progress(path)
             try:
@@ -125,10 +133,10 @@ def scan(site: Site, kind: str | None = None, progress: Callable[[str], None] = 
                 sha256 = fingerprints.of(file, status)
                 collected_at = _collected_at(file, source)
             except OSError as error:
-                problems.append(f"{path}: {error.strerror}; expected a readable file")
+                problems.append(f"{shown(path)}: {error.strerror}; expected a readable file")
                 continue
             except SourceError as error:
-                problems.append(f"{path}: {error}")
+                problems.append(f"{shown(path)}: {error}")
                 continue
             found[source.kind, path] = Delivery(
                 source.kind, path, file, source, status.st_size, sha256, collected_at, status.st_mtime_ns
@@ -143,6 +151,15 @@ def require_landing(site: Site) -> None:
     """Raises SourceError where the landing is missing."""
     if not site.landing.is_dir():
         raise SourceError(f"{site.landing}: is not a folder; expected the landing folder that {site.path} names")
+
+
+def _is_text(path: str) -> bool:
+    """Whether a path's bytes are UTF-8; those that are not are surrogates."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def fingerprint(deliveries: list[Delivery]) -> str:

@@ -33,7 +33,7 @@ from capacity_dagster.sources.delimited import (
 from capacity_dagster.sources.key_value import create_delivered_key_value, is_key_value
 from capacity_dagster.sources.landing import AS_OF_FILE, CHANGED_WHILE_READ, Delivery
 from capacity_dagster.tables.catalogue import LOAD_COLUMNS, Table, assets_folder
-from capacity_dagster.tables.quoting import identifier, literal
+from capacity_dagster.tables.quoting import identifier, literal, parquet
 
 READER_VERSION = 5
 """Changes when reading in Python changes meaning, so that every file is read again."""
@@ -136,23 +136,27 @@ class Reader:
             try:
                 self._parse(connection, delivery, load_id, records)
             except (SourceError, duckdb.Error, FileNotFoundError) as error:
-                reason = f"cannot be read as {self.table.name}: {error}" if isinstance(error, duckdb.Error) else error
-                raise SourceError(
-                    f"{delivery.path}: {CHANGED_WHILE_READ if delivery.has_changed else reason}"
-                ) from error
+                raise self._told(delivery, error) from error
         rows, rejected_rows = connection.execute(
-            "select count(*), count(reject_reason) from read_parquet(?)", [str(records)]
+            f"select count(*), count(reject_reason) from {parquet([records])}"
         ).fetchall()[0]
         self._refuse_undeclared_zone(connection, delivery, records, rejected_rows)
         self._refuse_timeless_snapshot(connection, delivery, records, rows - rejected_rows)
         return Load(load_id, delivery, rows - rejected_rows, rejected_rows, records)
 
+    def _told(self, delivery: Delivery, error: Exception) -> SourceError:
+        """What went wrong with a file, by its name; of one that changed meanwhile, that."""
+        if delivery.has_changed:
+            return SourceError(f"{delivery.shown}: {CHANGED_WHILE_READ}")
+        if isinstance(error, duckdb.Error):
+            return SourceError(f"{delivery.shown}: cannot be read as {self.table.name}: {error}", str(error))
+        return SourceError(f"{delivery.shown}: {error}", *getattr(error, "delivered", ()))
+
     def checked(self, connection: duckdb.DuckDBPyConnection, load: Load) -> CheckedLoad:
         """A load with the reasons for which its records were rejected."""
         rows = connection.execute(
-            "select reject_reason, count(*) from read_parquet(?) where reject_reason is not null "
-            "group by all order by 2 desc, 1",
-            [str(load.records)],
+            f"select reject_reason, count(*) from {parquet([load.records])} where reject_reason is not null "
+            "group by all order by 2 desc, 1"
         ).fetchall()
         return CheckedLoad(**vars(load), reasons=", ".join(f"{count:,} {reason}" for reason, count in rows))
 
@@ -284,9 +288,9 @@ class Reader:
         if "scontrol" in self.table.formats:
             create_lines(connection, file, found)
             if not re.search(r"(^|\n)NodeName=", found.head):
+                line = repr(found.head.splitlines()[0][:80])
                 raise SourceError(
-                    f"line 1 is {found.head.splitlines()[0][:80]!r}; expected the text of `scontrol show node` or the "
-                    "JSON of `sinfo --json`"
+                    f"line 1 is {line}; expected the text of `scontrol show node` or the JSON of `sinfo --json`", line
                 )
             connection.execute(f"create temp view delivered as {self.table.formats['scontrol']}")
             return
@@ -300,7 +304,7 @@ class Reader:
         connection.execute(f"create temp view delivered as {self.table.formats['json']}")
 
     def _deliver_parquet(self, connection: duckdb.DuckDBPyConnection, file: Path) -> None:
-        source = f"read_parquet({literal(file)}, file_row_number = true)"
+        source = parquet([file], ", file_row_number = true")
         types = _parquet_columns(connection, file)
         names = list(types)
         positions = resolve_columns(self.table, names, "its schema")
@@ -322,15 +326,16 @@ class Reader:
         if not rejected_rows:
             return
         lines = connection.execute(
-            "select min(source_line), arg_min(record_text, source_line) from read_parquet(?) "
-            "where reject_reason = 'undeclared_time_zone'",
-            [str(records)],
+            f"select min(source_line), arg_min(record_text, source_line) from {parquet([records])} "
+            "where reject_reason = 'undeclared_time_zone'"
         ).fetchall()
-        if lines[0][0] is not None:
+        number, text = lines[0]
+        if number is not None:
+            shown = repr(text[:120])
             raise SourceError(
-                f"{delivery.path}: line {lines[0][0]} has a time without a zone ({lines[0][1][:120]!r}); expected, in "
-                f"the site file, a key 'time_zone' of this {delivery.kind} source, or its 'cluster' and that "
-                "cluster's 'time_zone'"
+                f"{delivery.shown}: line {number} has a time without a zone ({shown}); expected, in the site file, a "
+                f"key 'time_zone' of this {delivery.kind} source, or its 'cluster' and that cluster's 'time_zone'",
+                shown,
             )
 
     def _refuse_timeless_snapshot(
@@ -340,11 +345,11 @@ class Reader:
         if delivery.kind not in SNAPSHOT_SOURCES or delivery.collected_at or accepted_rows:
             return
         others = connection.execute(
-            "select count(*) from read_parquet(?) where reject_reason <> 'no_snapshot_time'", [str(records)]
+            f"select count(*) from {parquet([records])} where reject_reason <> 'no_snapshot_time'"
         ).fetchall()
         if others == [(0,)]:
             raise SourceError(
-                f"{delivery.path}: does not say when it was collected; expected its time in its name, found by a key "
+                f"{delivery.shown}: does not say when it was collected; expected its time in its name, found by a key "
                 f"'collected_at' of this {delivery.kind} source in the site file, or in {AS_OF_FILE} beside it, or a "
                 "column TAKEN_AT"
             )
@@ -363,7 +368,8 @@ def _without_title(
         raise SourceError(f"has no title with a window above a header; expected what `{command}` prints")
     if not any(REPORT_UNIT.search(line) for line in titles):
         said = next((line for line in titles if " reported in " in line), None)
-        raise SourceError(f"is not in seconds{f' ({said!r})' if said else ''}; expected `sreport -t seconds`")
+        shown = repr(said) if said else ""
+        raise SourceError(f"is not in seconds{shown and f' ({shown})'}; expected `sreport -t seconds`", shown)
     parameters["window_start"], parameters["window_end"] = title.group(1), title.group(2)
     body = scratch / "body.psv"
     body.write_text("\n".join([lines[header], *[""] * header, *lines[header + 1 :]]), encoding="utf-8")
@@ -381,7 +387,7 @@ def _clean(file: Path, found: file_bytes.Probe, scratch: Path) -> tuple[Path, fi
 
 def _parquet_columns(connection: duckdb.DuckDBPyConnection, file: Path) -> dict[str, str]:
     """The columns of a Parquet file with their types, in order."""
-    rows = connection.execute(f"describe select * from read_parquet({literal(file)})").fetchall()
+    rows = connection.execute(f"describe select * from {parquet([file])}").fetchall()
     return {row[0]: row[1] for row in rows}
 
 

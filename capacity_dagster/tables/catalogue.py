@@ -43,6 +43,7 @@ SITE_TABLES = {
     "site.settings": "site_name varchar, first_day date, reporting_time_zone varchar, tolerance_seconds bigint, "
     "tolerance_share double, depreciation varchar, cost_of_capital double, currency varchar, "
     "idle_policy varchar, reject_share_limit double, reject_rows_tolerated bigint",
+    "site.privacy": "key_id varchar, drops_job_names boolean",
     "site.clusters": "cluster varchar, scheduler varchar, reporting_time_zone varchar, first_at timestamp, "
     "as_of_at timestamp",
     "site.node_domains": "cluster varchar, domain varchar",
@@ -258,6 +259,18 @@ def shared_sql() -> str:
 
 
 @cache
+def column_meanings() -> dict[str, Column]:
+    """What each column name means."""
+    return {name: Column.model_validate(entry) for name, entry in _yaml(assets_folder() / "columns.yaml").items()}
+
+
+@cache
+def personal_columns() -> dict[str, str]:
+    """The columns that name a user (`user`), or hold texts that may (`text`)."""
+    return {name: column.personal for name, column in column_meanings().items() if column.personal}
+
+
+@cache
 def load_catalogue() -> Catalogue:
     """Reads every table of `assets_sql`.
 
@@ -265,10 +278,9 @@ def load_catalogue() -> Catalogue:
         ContractError: a contract is not one, or names a column that `columns.yaml` does not define.
     """
     root = assets_folder()
-    meanings = {name: Column.model_validate(entry) for name, entry in _yaml(root / "columns.yaml").items()}
     return Catalogue(
         [
-            _table(folder, meanings)
+            _table(folder, column_meanings())
             for layer in LAYERS
             for folder in sorted((root / layer).iterdir())
             if (folder / "contract.yaml").exists()

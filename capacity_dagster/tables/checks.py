@@ -11,6 +11,7 @@ from typing import Any
 
 import duckdb
 
+from capacity_dagster.privacy import concealed
 from capacity_dagster.tables.catalogue import SqlCheck, Table
 from capacity_dagster.tables.contract import Rules
 from capacity_dagster.tables.quoting import identifier, literal
@@ -159,10 +160,10 @@ def check_sql(connection: duckdb.DuckDBPyConnection, check: SqlCheck) -> CheckOu
 
 
 def sample_rows(connection: duckdb.DuckDBPyConnection, sql: str) -> list[dict[str, Any]]:
-    """The first rows of a query, as plain values."""
+    """The first rows of a query, as plain values that may be shown."""
     cursor = connection.execute(f"select * from ({sql}) limit {SAMPLE_ROWS}")
     names = [column[0] for column in cursor.description or ()]
-    return [dict(zip(names, map(_plain, row), strict=True)) for row in cursor.fetchall()]
+    return concealed(connection, [dict(zip(names, map(_plain, row), strict=True)) for row in cursor.fetchall()])
 
 
 def _plain(value: Any) -> Any:

@@ -23,6 +23,8 @@ class Column(_Model):
     unit: str | None = None
     additive: Additive = "no"
     """`yes`: sums over everything; `over_entities`: sums over entities at one instant; `no`: never sum."""
+    personal: Literal["user", "text"] | None = None
+    """`user`: names one; `text`: written by people or programs, who may name one in it."""
 
 
 class Rules(_Model):
@@ -59,6 +61,8 @@ class Contract(_Model):
         provenance: columns that say where a row came from; a change in them alone changes no number.
         prunes_by: columns of an input that the query compares only to leave out early what it would not use anyway; a
             change of them alone does not concern the table.
+        relabels: columns of an input, each with the column of the table that shows it and is all that it decides: a
+            change of these alone changes nothing but those.
         filed_by: the column of times by whose months and days the published Parquet is split into files, where that is
             not the partition.
         closes_by: the column of days or months by which its rows stay as they were published once a month is closed.
@@ -80,6 +84,7 @@ class Contract(_Model):
     accrues: tuple[str, ...] = ()
     provenance: tuple[str, ...] = ()
     prunes_by: dict[str, tuple[str, ...]] = {}
+    relabels: dict[str, dict[str, str]] = {}
     filed_by: str | None = None
     closes_by: str | None = None
     look_back_days: Annotated[int, Field(ge=0)] = 0
@@ -121,10 +126,11 @@ class Contract(_Model):
         named |= {begins} if isinstance(begins, str) else set(begins)
         named |= {name for name in (self.partition, self.filed_by, self.closes_by, self.exported_by, end) if name}
         named |= set(self.exported_as.values())
+        named |= {column for shown in self.relabels.values() for column in shown.values()}
         if missing := named - set(self.columns):
             raise ValueError(
-                "key, partition, filed_by, closes_by, exported_by, exported_as, interval, identity, worth and "
-                "provenance name columns it does not have: "
+                "key, partition, filed_by, closes_by, exported_by, exported_as, interval, identity, worth, relabels "
+                "and provenance name columns it does not have: "
                 f"{sorted(missing)}"
             )
         if self.files_by and not self.columns[self.files_by].not_null:

@@ -6,7 +6,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from capacity_dagster.plots import draw_plots
+from capacity_dagster.plots import _label, draw_plots
 from capacity_dagster.tables.catalogue import Catalogue
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -40,7 +40,7 @@ def test_nothing_is_drawn_of_nothing(database: Path, tmp_path: Path) -> None:
     assert draw_plots(database, tmp_path / "plots") == []
 
 
-@pytest.mark.parametrize("pool", [r"$\frac{1}{", "<script>", "模型", "a" * 200])
+@pytest.mark.parametrize("pool", [r"$\frac{1}{", "<script>", "模型", "a" * 200, "a\nb\x1b]0;c\x07\u202e\0"])
 def test_a_waterfall_and_a_chain_are_drawn(database: Path, tmp_path: Path, pool: str) -> None:
     where = {"cluster": "alpha", "pool": pool, "accelerator_model": "h100"}
     day = date(2026, 1, 5)
@@ -55,3 +55,9 @@ def test_a_waterfall_and_a_chain_are_drawn(database: Path, tmp_path: Path, pool:
         content = (tmp_path / "plots" / name).read_bytes()
         assert content.startswith(PNG)
         assert content == (tmp_path / "again" / name).read_bytes()
+
+
+def test_a_label_is_one_line_in_which_each_character_can_be_seen() -> None:
+    assert _label("a\nb\x1b]0;c\x07\u202ed") == "a\\nb\\x1b]0;c\\x07\\u202ed"
+    assert _label("模型") == "模型"
+    assert _label("a" * 200) == "a" * 60 + "…"

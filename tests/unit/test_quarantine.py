@@ -34,7 +34,7 @@ def site(tmp_path: Path) -> Site:
 
 
 @pytest.fixture
-def quarantined(site: Site) -> Iterator[duckdb.DuckDBPyConnection]:
+def built(site: Site) -> Site:
     site.work.mkdir()
     with duckdb.connect(str(site.work / "pipeline.duckdb")) as connection:
         connection.execute("create schema core")
@@ -44,7 +44,12 @@ def quarantined(site: Site) -> Iterator[duckdb.DuckDBPyConnection]:
             "rejected_seconds, record_cost, record_currency, source_file, source_line, record_text, released_by) "
             f"values {ROWS}"
         )
-    with quarantine.opened_quarantine(site) as connection:
+    return site
+
+
+@pytest.fixture
+def quarantined(built: Site) -> Iterator[duckdb.DuckDBPyConnection]:
+    with quarantine.opened_quarantine(built) as connection:
         yield connection
 
 
@@ -100,9 +105,11 @@ def test_a_released_record_says_by_what(quarantined: duckdb.DuckDBPyConnection) 
     ]
 
 
-def test_a_terminal_obeys_nothing_that_was_delivered() -> None:
-    assert quarantine.shown("a\x1b]0;owned\x07b\n\u202ec", 100) == r"a\x1b]0;owned\x07b\n\u202ec"
-    assert quarantine.shown("x" * 11, 10) == "x" * 10 + "…"
+def test_a_terminal_obeys_nothing_that_was_delivered(quarantined: duckdb.DuckDBPyConnection) -> None:
+    (row,) = quarantine.rejected_records(quarantined, most=1)
+    told = quarantine.told_record({**row, "record_text": "a\x1b]0;owned\x07b\n\u202ec" + "x" * 200})[1]
+    assert told.startswith(r"    j.psv, line 4: a\x1b]0;owned\x07b\n\u202ecxxx")
+    assert told.endswith("x…")
 
 
 def test_a_site_that_was_never_built_has_no_quarantine(site: Site) -> None:
@@ -110,11 +117,10 @@ def test_a_site_that_was_never_built_has_no_quarantine(site: Site) -> None:
         pass
 
 
-def test_a_build_that_writes_is_told_of(site: Site, quarantined: duckdb.DuckDBPyConnection) -> None:
-    quarantined.close()
+def test_a_build_that_writes_is_told_of(built: Site) -> None:
     with (
-        Warehouse(site).write("build 4f1c09d2"),
+        Warehouse(built).write("build 4f1c09d2"),
         pytest.raises(CapacityError, match="is written now by build 4f1c09d2"),
-        quarantine.opened_quarantine(site),
+        quarantine.opened_quarantine(built),
     ):
         pass

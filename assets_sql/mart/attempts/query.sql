@@ -83,6 +83,15 @@ teams as (
     group by periods.cluster, periods.account, periods.user_name, periods.valid_from_at, periods.valid_to_at
 ),
 
+-- Users by what they are called where the site file wants pseudonyms: each name is hashed once.
+pseudonyms as (
+    select
+        users.user_name,
+        pseudonym(users.user_name) as pseudonym
+    from (select distinct user_name from holders) as users
+    inner join site.privacy as privacy on privacy.key_id is not null
+),
+
 lengths as (
     select
         *,
@@ -128,11 +137,11 @@ select
     measured.job_id_shown,
     measured.account,
     coalesce(teams.team, 'unattributed') as team,
-    measured.user_name,
+    case when privacy.key_id is null then measured.user_name else pseudonyms.pseudonym end as user_name,
     measured.partition_name,
     measured.qos,
     measured.workload_class,
-    measured.job_name,
+    case when not coalesce(privacy.drops_job_names, false) then measured.job_name end as job_name,
     measured.reservation_name,
     measured.submitted_at,
     measured.eligible_at,
@@ -200,4 +209,6 @@ left join teams
     and coalesce(measured.user_name, '') = teams.user_name
     and coalesce(measured.known_start_at, measured.submitted_at) >= teams.valid_from_at
     and coalesce(measured.known_start_at, measured.submitted_at) < teams.valid_to_at
+left join site.privacy as privacy on true
+left join pseudonyms on measured.user_name = pseudonyms.user_name
 left join core.requeue_causes as causes on measured.attempt_id = causes.attempt_id

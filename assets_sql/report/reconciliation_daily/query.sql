@@ -488,7 +488,10 @@ select
         as measure,
     usage.subject_kind,
     usage.account,
-    usage.user_name,
+    case
+        when privacy.key_id is null or usage.user_name = '' then usage.user_name
+        else pseudonym(usage.user_name)
+    end as user_name,
     usage.window_start_at as window_start,
     usage.window_end_at as window_end,
     coalesce(our_totals.ours, 0) as ours,
@@ -551,6 +554,7 @@ from usage
 inner join core.clusters as clusters
     on usage.cluster = clusters.cluster
     and (usage.subject_kind <> 'cluster' or usage.window_start_at >= clusters.first_at)
+left join site.privacy as privacy on true
 left join our_totals
     on usage.cluster = our_totals.cluster
     and usage.window_start_at = our_totals.window_start_at
