@@ -27,6 +27,8 @@ UNFINISHED = "half-written"
 HASHED_AT_MOST_BYTES = 2 << 30
 """By one look; the build hashes what is left."""
 
+KEPT_MEMORIES = 8
+
 DAY = re.compile(r"(?<!\d)(20\d\d)[-_/.]?(0[1-9]|1[0-2])[-_/.]?(0[1-9]|[12]\d|3[01])(?!\d)")
 """A day in a path, such as 2026-11-07, 20261107 or 2026/11/07."""
 
@@ -335,7 +337,8 @@ def recall(site: Site, cursor: str | None) -> Memory:
 def remember(site: Site, memory: Memory, before: str | None) -> str:
     """Keeps what was seen and returns its name, to be the next cursor.
 
-    What the cursor before names stays: until the new cursor is stored, it is the one that counts.
+    What the cursor before names stays: until the new cursor is stored, it is the one that counts. So do the newest: two
+    daemons may look at one landing.
     """
     told = {
         "files": {path: _listed(seen) for path, seen in memory.files.items()},
@@ -353,9 +356,11 @@ def remember(site: Site, memory: Memory, before: str | None) -> str:
         temporary = file.with_suffix(".tmp")
         temporary.write_text(content, encoding="utf-8")
         temporary.replace(file)
-        for other in file.parent.glob("*.json"):
-            if other.stem not in (cursor, before):
-                other.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # another daemon tidies up
+            kept = sorted(file.parent.glob("*.json"), key=lambda each: each.stat().st_mtime_ns, reverse=True)
+            for other in kept[KEPT_MEMORIES:]:
+                if other.stem not in (cursor, before):
+                    other.unlink()
     return cursor
 
 

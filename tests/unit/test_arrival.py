@@ -300,10 +300,19 @@ def test_the_memory_of_the_cursor_before_stays_until_the_new_one_is_stored(site:
     one = remember(site, known, None)
     two = remember(site, replace(known, unbuilt={"new": 1}), one)
     assert recall(site, one) == known
-    three = remember(site, replace(known, unbuilt={"new": 2}), two)
+    for count in range(2, 20):
+        last = remember(site, replace(known, unbuilt={"new": count}), two)
     assert recall(site, one) == Memory()
     assert recall(site, two).unbuilt == {"new": 1}
-    assert recall(site, three).unbuilt == {"new": 2}
+    assert recall(site, last).unbuilt == {"new": 19}
+    assert len(list((site.work / "arrivals").iterdir())) < 12
+
+
+def test_two_daemons_that_look_at_one_landing_keep_their_memories(site: Site, known: Memory) -> None:
+    one = remember(site, known, None)
+    two = remember(site, replace(known, unbuilt={"new": 1}), None)
+    assert recall(site, one) == known
+    assert recall(site, two).unbuilt == {"new": 1}
 
 
 @pytest.mark.parametrize("cursor", [None, "", "../../etc/passwd", "f" * 64])
