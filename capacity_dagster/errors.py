@@ -13,6 +13,10 @@ class SourceError(CapacityError):
     """A delivered file cannot be used as a whole; single bad rows are rejected instead."""
 
 
+class WorkError(CapacityError):
+    """The folder of the databases cannot be used, whatever is delivered."""
+
+
 class CollectionError(CapacityError):
     """Another program was asked for data and did not give them."""
 

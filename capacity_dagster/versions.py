@@ -33,11 +33,13 @@ class Publication:
 
 
 def current(published: Path) -> Publication | None:
-    """What is published now, if anything."""
+    """What is published now, if anything that can be read."""
     try:
         folder = (published / CURRENT).resolve(strict=True)
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):  # a link that leads to itself is a RuntimeError
+        return None
+    if not isinstance(manifest, dict) or not manifest.keys() >= {"version", "code_version", "state", "tables"}:
         return None
     return Publication(folder, manifest, is_new=False)
 

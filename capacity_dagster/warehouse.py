@@ -7,10 +7,12 @@ deciding what a table needs (`materialise`), publishing (`publish`).
 version that DuckDB 1.4 reads. A transaction writes one file only, so each file has a schema `state` about its tables.
 """
 
+import errno
 import fcntl
 import json
 import logging
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -22,6 +24,7 @@ from typing import Any
 
 import duckdb
 
+from capacity_dagster.errors import WorkError
 from capacity_dagster.site_file import Site
 from capacity_dagster.tables.catalogue import CLOSED, PUBLISHED, PUBLISHED_LAYERS, SITE_SCHEMA, shared_sql
 from capacity_dagster.tables.checks import CheckOutcome
@@ -108,13 +111,18 @@ class Warehouse:
         The lock is the kernel's (flock), which releases it when its holder dies.
         """
         with locked(self.site, purpose):
-            self._connection = self._open()
-            self._versions = self._stored_versions()
             try:
+                self._connection = self._open()
+                self._versions = self._stored_versions()
                 yield self
+            except (duckdb.Error, OSError) as error:
+                if explained := _explained(self.site.work, error):
+                    raise WorkError(explained) from error
+                raise
             finally:
-                self._connection.close()
-                self._connection = None
+                if self._connection is not None:
+                    self._connection.close()
+                    self._connection = None
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         resources = self.site.content.resources
@@ -338,6 +346,24 @@ class Warehouse:
                 f"select table_name, result from {database}.state.checks order by table_name, check_name"
             )
         ]
+
+
+def _explained(work: Path, error: duckdb.Error | OSError) -> str | None:
+    """What to do about databases that are damaged, or that cannot be written; None: it is about something else."""
+    said = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+    if isinstance(error, OSError):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            return f"{said}; expected folders that this user may write, with space left on their disk"
+        return None
+    if re.search(r"No space left|Read-only file system|Permission denied|failed to offload|max_temp_directory", said):
+        return f"{work}: cannot be written ({said}); expected a folder that this user may write, with space on its disk"
+    is_damaged = isinstance(error, duckdb.InternalException | duckdb.FatalException | duckdb.SerializationException)
+    if is_damaged or re.search(r"[Cc]orrupt|checksum|not a valid DuckDB|No magic bytes|Could not read", said):
+        return (
+            f"{work}: has a damaged file ({said}); expected the databases of an earlier build. Delete this folder: the "
+            "next build makes it anew from the landing, and what is published stays"
+        )
+    return None
 
 
 def naive(instant: Any) -> Any:
