@@ -160,12 +160,12 @@ def _refuse_unless_sound(materialiser: Materialiser) -> None:
             problems.append(f"{table.full_name}: was never built")
     if not problems:
         problems += [f"{name}: is stale; build it first" for name in materialiser.stale_tables()]
-        problems += _from_the_future(warehouse, naive(datetime.now(UTC)))
+        problems += from_the_future(warehouse, naive(datetime.now(UTC)))
     if problems:
         raise PublishRefused("nothing is published:\n" + "\n".join(f"  {problem}" for problem in problems))
 
 
-def _from_the_future(warehouse: Warehouse, now: datetime) -> list[str]:
+def from_the_future(warehouse: Warehouse, now: datetime) -> list[str]:
     """Clusters whose records speak of a day that is more than a year ahead: one wrong record makes it so."""
     ahead = warehouse.rows(
         "select cluster, as_of_at, as_of_source from core.clusters "

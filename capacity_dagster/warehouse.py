@@ -7,7 +7,6 @@ deciding what a table needs (`materialise`), publishing (`publish`).
 version that DuckDB 1.4 reads. A transaction writes one file only, so each file has a schema `state` about its tables.
 """
 
-import errno
 import fcntl
 import json
 import logging
@@ -116,7 +115,7 @@ class Warehouse:
                 self._versions = self._stored_versions()
                 yield self
             except (duckdb.Error, OSError) as error:
-                if explained := _explained(self.site.work, error):
+                if explained := remedy(self.site.work, error):
                     raise WorkError(explained) from error
                 raise
             finally:
@@ -348,15 +347,17 @@ class Warehouse:
         ]
 
 
-def _explained(work: Path, error: duckdb.Error | OSError) -> str | None:
-    """What to do about databases that are damaged, or that cannot be written; None: it is about something else."""
-    said = str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
-    if isinstance(error, OSError):
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-            return f"{said}; expected folders that this user may write, with space left on their disk"
+def remedy(work: Path, error: object) -> str | None:
+    """What to do about databases that are damaged, or about a disk; None: the error is about something else.
+
+    Args:
+        error: an error, or what is left of it where it comes from another process.
+    """
+    said = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    if "; expected " in said:
         return None
     if re.search(r"No space left|Read-only file system|Permission denied|failed to offload|max_temp_directory", said):
-        return f"{work}: cannot be written ({said}); expected a folder that this user may write, with space on its disk"
+        return f"{said}; expected folders that this user may write, with space left on their disk (work: {work})"
     is_damaged = isinstance(error, duckdb.InternalException | duckdb.FatalException | duckdb.SerializationException)
     if is_damaged or re.search(r"[Cc]orrupt|checksum|not a valid DuckDB|No magic bytes|Could not read", said):
         return (
