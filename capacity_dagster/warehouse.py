@@ -109,19 +109,20 @@ class Warehouse:
 
         The lock is the kernel's (flock), which releases it when its holder dies.
         """
-        with locked(self.site, purpose):
-            try:
-                self._connection = self._open()
-                self._versions = self._stored_versions()
-                yield self
-            except (duckdb.Error, OSError) as error:
-                if explained := remedy(self.site.work, error):
-                    raise WorkError(explained) from error
-                raise
-            finally:
-                if self._connection is not None:
-                    self._connection.close()
-                    self._connection = None
+        try:
+            with locked(self.site, purpose):
+                try:
+                    self._connection = self._open()
+                    self._versions = self._stored_versions()
+                    yield self
+                finally:
+                    if self._connection is not None:
+                        self._connection.close()
+                        self._connection = None
+        except (duckdb.Error, OSError) as error:
+            if told := remedy(self.site.work, error):
+                raise WorkError(told) from error
+            raise
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         resources = self.site.content.resources

@@ -175,6 +175,8 @@ SITES = [
         "records_cut",
         "files that were read into Parquet are cut off",
         new_and(damage("work/raw/*/*.parquet", 0.5)),
+        DAMAGED,
+        NO_WORK,
         then="new",
     ),
     SiteFault("current_gone", "the link `current` is gone", remove("published/current")),
@@ -186,6 +188,8 @@ SITES = [
         "published_file_gone",
         "a published Parquet file is gone",
         new_and(remove("published/versions/*/parquet/report/*/*.parquet")),
+        "lacks parquet/report/",
+        remove("published/current"),
         then="new",
     ),
     SiteFault(
