@@ -53,7 +53,7 @@ fuzz: $(VENV)/.installed
 	@$(BIN)/python -c 'import atheris' 2> /dev/null \
 		|| { echo "atheris is not installed; get it by: $(BIN)/python -m pip install atheris"; exit 1; }
 	@mkdir -p build/fuzz/corpus
-	@$(BIN)/python tests/fuzz/fuzz_parsers.py -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 \
+	@$(BIN)/python tests/fuzz/fuzz_parsers.py -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -max_len=4096 -len_control=0 \
 		-artifact_prefix=build/fuzz/ build/fuzz/corpus
 
 check: $(VENV)/.installed

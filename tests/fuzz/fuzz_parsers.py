@@ -35,7 +35,14 @@ from capacity_dagster.tables.catalogue import load_catalogue  # noqa: E402
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz-"))
 CONNECTION = duckdb.connect()
 CATALOGUE = load_catalogue()
-TARGETS = ("bytes", "delimited", "csv", "key_value", "json")
+SEEDS = {
+    "bytes": [b"\xef\xbb\xbfa|b\r\nc|\xff\n", b"\x1f\x8b", b'{"a": 1}', b"a\rb\0c\x01"],
+    "delimited": [b"alpha|r|n[1-2]|1767225600|1767229200\nalpha|q\nalpha|s|n1|Unknown|1767229200|x\n"],
+    "csv": [b'alpha,a,,"te""am",1767225600,\n# a comment\n"two\nlines",,,,,\n'],
+    "key_value": [b'JobIDRaw=2,"AllocTRES=cpu=4,gres/gpu=2",=x\n\nJobIDRaw=3,JobIDRaw=4'],
+    "json": [b'{"job_id": 1, "tres": [{"a": null}]}, 7, "x"], "errors": [], "meta": {"k": 1e4}}'],
+}
+"""What each parser begins with."""
 
 
 def bytes_of(content: bytes) -> None:
@@ -115,7 +122,7 @@ def one_input(data: bytes) -> None:
     """The first byte says which parser takes the rest."""
     if not data:
         return
-    target = (bytes_of, delimited_of, csv_of, key_value_of, json_of)[data[0] % len(TARGETS)]
+    target = (bytes_of, delimited_of, csv_of, key_value_of, json_of)[data[0] % len(SEEDS)]
     try:
         target(data[1:])
     except SourceError as error:
@@ -124,5 +131,9 @@ def one_input(data: bytes) -> None:
 
 
 if __name__ == "__main__":
+    corpus = Path(sys.argv[-1])
+    for number, seeds in enumerate(SEEDS.values()):
+        for position, seed in enumerate(seeds):
+            (corpus / f"seed-{number}-{position}").write_bytes(bytes([number]) + seed)
     atheris.Setup(sys.argv, one_input)
     atheris.Fuzz()
