@@ -132,7 +132,7 @@ def one_input(data: bytes) -> None:
 
 if __name__ == "__main__":
     corpus = Path(sys.argv[-1])
-    for number, seeds in enumerate(SEEDS.values()):
+    for number, seeds in enumerate(SEEDS.values() if corpus.is_dir() else ()):  # not where one input is tried again
         for position, seed in enumerate(seeds):
             (corpus / f"seed-{number}-{position}").write_bytes(bytes([number]) + seed)
     atheris.Setup(sys.argv, one_input)
