@@ -4,20 +4,23 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
+FUZZ_SECONDS ?= 60
 # On a terminal pip shows what it fetches; in a log it is quiet.
 # A process for each processor; the tests of one file share what they build.
 PARALLEL := --numprocesses auto --dist loadfile
 QUIET := $(if $(MAKE_TERMOUT),,--quiet)
 
-.PHONY: help demo ui test check format docs bench lock clean
+.PHONY: help demo ui test faults fuzz check format docs bench lock clean
 
 help:
 	@echo "make demo    build the demo site and print what came out"
 	@echo "make ui      open the Dagster UI on the demo site (http://localhost:3000)"
 	@echo "make test    run the tests"
+	@echo "make faults  bad files, landings and disks, killed builds: all of docs/faults.md (minutes; as root, more of it)"
+	@echo "make fuzz    look for inputs that break the parsers, for FUZZ_SECONDS (60); needs atheris"
 	@echo "make check   what a change must pass: lint, types, SQL style, definitions, generated docs, tests"
 	@echo "make format  format Python"
-	@echo "make docs    write the generated files anew (data dictionary, column lineage, definitions snapshot)"
+	@echo "make docs    write the generated files anew (data dictionary, column lineage, faults, definitions snapshot)"
 	@echo "make bench   measure time and memory on generated sites, beside other ways to compute the same (an hour)"
 	@echo "make lock    resolve the dependencies anew into requirements.lock"
 	@echo "make clean   remove the demo site and caches"
@@ -43,6 +46,16 @@ ui: $(VENV)/.installed
 test: $(VENV)/.installed
 	@$(BIN)/python -m pytest $(PARALLEL)
 
+faults: $(VENV)/.installed
+	@$(BIN)/python -m pytest tests/faults -m 'faults or not faults' --numprocesses auto --dist load
+
+fuzz: $(VENV)/.installed
+	@$(BIN)/python -c 'import atheris' 2> /dev/null \
+		|| { echo "atheris is not installed; get it by: $(BIN)/python -m pip install atheris"; exit 1; }
+	@mkdir -p build/fuzz/corpus
+	@$(BIN)/python tests/fuzz/fuzz_parsers.py -max_total_time=$(FUZZ_SECONDS) -timeout=20 -rss_limit_mb=2048 -max_len=4096 -len_control=0 \
+		-artifact_prefix=build/fuzz/ build/fuzz/corpus
+
 check: $(VENV)/.installed
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -58,6 +71,7 @@ format: $(VENV)/.installed
 docs: $(VENV)/.installed
 	@$(BIN)/python -m capacity_dagster.tables.lineage
 	@$(BIN)/python -m capacity_dagster.tables.dictionary
+	@$(BIN)/python tests/faults/write_page.py
 	@$(BIN)/python -m pytest tests/definitions --snapshot-update
 
 bench: $(VENV)/.installed

@@ -25,7 +25,7 @@ from capacity_dagster.sources.reader import CheckedLoad, Reader
 from capacity_dagster.tables.catalogue import load_catalogue
 from capacity_dagster.tables.checks import DELIVERIES_CHECK
 from capacity_dagster.versions import Publication, current
-from capacity_dagster.warehouse import Warehouse, locked
+from capacity_dagster.warehouse import Warehouse, locked, remedy
 from capacity_dagster.wording import counted, shown
 
 SHOWN_FILES = 8
@@ -218,7 +218,7 @@ def _run(
             },
         )
     heard.errors = [
-        f"{event.step_key}: {_first_cause(event.step_failure_data)}"
+        f"{event.step_key}: {_with_remedy(site, _first_cause(event.step_failure_data))}"
         for event in result.all_events
         if event.is_step_failure and not _is_failed_check(event.step_failure_data)
     ]
@@ -233,6 +233,10 @@ def _first_cause(failure: Any) -> str:
     while error is not None and error.cause is not None:
         error = error.cause
     return "failed" if error is None else error.message.strip()
+
+
+def _with_remedy(site: Site, cause: str) -> str:
+    return remedy(site.work, cause) or cause
 
 
 def _is_failed_check(failure: Any) -> bool:

@@ -29,6 +29,10 @@ class SourceError(CapacityError):
         self.delivered = tuple(printable(text) for text in delivered if text)
 
 
+class WorkError(CapacityError):
+    """The folder of the databases cannot be used, whatever is delivered."""
+
+
 class CollectionError(CapacityError):
     """Another program was asked for data and did not give them."""
 

@@ -12,9 +12,10 @@ from datetime import datetime
 from pathlib import Path
 
 from capacity_dagster.closing import archived_files, closing_tables, rows_of
+from capacity_dagster.errors import WorkError
 from capacity_dagster.site_file import Site
 from capacity_dagster.tables.catalogue import CLOSED, PUBLISHED_TABLES, Catalogue, Table
-from capacity_dagster.versions import Publication, code_version, current
+from capacity_dagster.versions import CURRENT, MANIFEST, Publication, code_version, current
 from capacity_dagster.warehouse import Warehouse, naive
 
 CHANGED_FILES = """
@@ -60,6 +61,7 @@ def write_history(warehouse: Warehouse, catalogue: Catalogue) -> None:
     """Makes the relations of what is published now, as it is when the warehouse is opened."""
     site = warehouse.site
     published = current(site.published)
+    _refuse_incomplete(site, published)
     _write_version(warehouse, site, published)
     read = {name for table in catalogue for name in table.history}
     signed = {f"{CLOSED}.{table.name}" for table in closing_tables(catalogue)}
@@ -113,6 +115,20 @@ def _insert(warehouse: Warehouse, name: str, rows: Iterable[Sequence[object]]) -
         columns = re.findall(r"(\w+) (\w+)", PUBLISHED_TABLES[name])
         unnested = ", ".join(f"unnest(cast(? as {kind}[]))" for _, kind in columns)
         warehouse.connection.execute(f"insert into history.{name} select {unnested}", values)
+
+
+def _refuse_incomplete(site: Site, published: Publication | None) -> None:
+    """Refuses a published version that lacks files: what changed since could not be told."""
+    if published is None:
+        return
+    names = (name for table in published.manifest["tables"].values() for name in table.get("files", {}))
+    gone = next((name for name in names if not (published.folder / name).exists()), None)
+    if gone is not None:
+        raise WorkError(
+            f"{published.folder}: lacks {gone}; expected all files that its {MANIFEST} names. Put it back, or remove "
+            f"the link {site.published / CURRENT}: the next build then publishes everything anew, and compares it with "
+            "nothing"
+        )
 
 
 def _published_files(published: Publication | None, table: Table) -> list[Path]:

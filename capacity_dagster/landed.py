@@ -46,6 +46,7 @@ def stale_deliveries(warehouse: Warehouse, catalogue: Catalogue, deliveries: lis
         }
         has_no_problem = warehouse.code_hash(table.full_name) == _read_with(table, [])
         is_known = now == _recorded_loads(warehouse, table) and has_no_problem
+        is_known = is_known and all(reader.has_read(load_id) for load_id, *_ in now)
         if not is_known or _points_elsewhere(warehouse, table):
             stale.append(table.full_name)
     return stale

@@ -30,7 +30,7 @@ from capacity_dagster.tables.checks import CheckOutcome
 from capacity_dagster.tables.quoting import identifier, literal
 from capacity_dagster.trust import trust_by_cluster, trust_line
 from capacity_dagster.versions import CURRENT, MANIFEST, VERSIONS, Publication, code_version, current
-from capacity_dagster.warehouse import Warehouse
+from capacity_dagster.warehouse import Warehouse, naive
 from capacity_dagster.wording import counted
 
 
@@ -140,8 +140,26 @@ def _refuse_unless_sound(materialiser: Materialiser) -> None:
             problems.append(f"{table.full_name}: was never built")
     if not problems:
         problems += [f"{name}: is stale; build it first" for name in materialiser.stale_tables()]
+        problems += from_the_future(warehouse, naive(datetime.now(UTC)))
     if problems:
         raise PublishRefused("nothing is published:\n" + "\n".join(f"  {problem}" for problem in problems))
+
+
+def from_the_future(warehouse: Warehouse, now: datetime) -> list[str]:
+    """Clusters whose records speak of a day that is ten years ahead: one wrong record makes it so.
+
+    So many years, so that a machine whose clock is wrong may still publish.
+    """
+    ahead = warehouse.rows(
+        "select cluster, as_of_at, as_of_source from core.clusters "
+        "where as_of_at > ?::timestamp + interval 3653 day and as_of_source <> 'asked for' order by cluster",
+        [now],
+    )
+    return [
+        f"core.clusters: '{cluster}' speaks until {as_of.isoformat()}Z ({source}), and this machine's clock says "
+        f"{now:%Y-%m-%d}; expected a time that has come. Mend the delivery that says so, or build with --as-of"
+        for cluster, as_of, source in ahead
+    ]
 
 
 def _published_states(materialiser: Materialiser) -> dict[str, str]:

@@ -33,11 +33,12 @@ class Publication:
 
 
 def current(published: Path) -> Publication | None:
-    """What is published now, if anything."""
+    """What is published now, if anything that can be read."""
     try:
-        return read_publication((published / CURRENT).resolve(strict=True))
-    except OSError:
+        folder = (published / CURRENT).resolve(strict=True)
+    except (OSError, RuntimeError):  # a link that leads to itself is a RuntimeError
         return None
+    return read_publication(folder)
 
 
 def read_publication(folder: Path) -> Publication | None:
@@ -45,6 +46,8 @@ def read_publication(folder: Path) -> Publication | None:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        return None
+    if not isinstance(manifest, dict) or not manifest.keys() >= {"version", "code_version", "state", "tables"}:
         return None
     return Publication(folder, manifest, is_new=False)
 

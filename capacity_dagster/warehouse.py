@@ -11,6 +11,7 @@ import fcntl
 import json
 import logging
 import os
+import re
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,7 @@ from typing import Any, TextIO
 import duckdb
 
 from capacity_dagster import privacy
+from capacity_dagster.errors import WorkError
 from capacity_dagster.site_file import Site
 from capacity_dagster.tables.catalogue import CLOSED, PUBLISHED, PUBLISHED_LAYERS, SITE_SCHEMA, shared_sql
 from capacity_dagster.tables.checks import CheckOutcome
@@ -110,14 +112,20 @@ class Warehouse:
 
         The lock is the kernel's (flock), which releases it when its holder dies.
         """
-        with locked(self.site, purpose):
-            self._connection = self._open()
-            self._versions = self._stored_versions()
-            try:
-                yield self
-            finally:
-                self._connection.close()
-                self._connection = None
+        try:
+            with locked(self.site, purpose):
+                try:
+                    self._connection = self._open()
+                    self._versions = self._stored_versions()
+                    yield self
+                finally:
+                    if self._connection is not None:
+                        self._connection.close()
+                        self._connection = None
+        except (duckdb.Error, OSError) as error:
+            if told := remedy(self.site.work, error):
+                raise WorkError(told) from error
+            raise
 
     def _open(self) -> duckdb.DuckDBPyConnection:
         key = privacy.pseudonym_key(self.site)
@@ -344,6 +352,26 @@ class Warehouse:
                 f"select table_name, result from {database}.state.checks order by table_name, check_name"
             )
         ]
+
+
+def remedy(work: Path, error: object) -> str | None:
+    """What to do about databases that are damaged, or about a disk; None: the error is about something else.
+
+    Args:
+        error: an error, or what is left of it where it comes from another process.
+    """
+    said = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    if "; expected " in said:
+        return None
+    if re.search(r"No space left|Read-only file system|Permission denied|failed to offload|max_temp_directory", said):
+        return f"{said}; expected folders that this user may write, with space left on their disk (work: {work})"
+    is_damaged = isinstance(error, duckdb.InternalException | duckdb.FatalException | duckdb.SerializationException)
+    if is_damaged or re.search(r"[Cc]orrupt|checksum|not a valid DuckDB|No magic bytes|Could not read", said):
+        return (
+            f"{work}: has a damaged file ({said}); expected the databases of an earlier build. Delete this folder: the "
+            "next build makes it anew from the landing, and what is published stays"
+        )
+    return None
 
 
 def naive(instant: Any) -> Any:

@@ -28,11 +28,43 @@ create or replace temp macro instant(value, zone) as
 create or replace temp macro is_local_time(value) as
     regexp_full_match(coalesce(value, ''), '[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.0+)?)?)?');
 
--- A duration [days-]hours:minutes:seconds, or minutes:seconds, in seconds.
+-- Whether an instant is none that a record of ours can be about.
+create or replace temp macro is_implausible(instant_at) as
+    instant_at < timestamp '2001-01-01' or instant_at >= timestamp '2200-01-01';
+
+-- Whether the brackets of a host list are closed, and in none of each other.
+create or replace temp macro is_hostlist(value) as
+    case
+        when contains(value, '[') or contains(value, ']')
+            then regexp_full_match(value, '[^\[\]]*(\[[^\[\]]*\][^\[\]]*)*')
+        else true
+    end;
+
+-- Whether a host list would name more nodes than any cluster has. Most are short, and need no closer look.
+create or replace temp macro is_implausible_hostlist(value) as
+    case
+        when not regexp_matches(value, '[0-9]{5}-?[^-]*\]|[0-9]{5}[,-]|\][^,\[]*\[') and strlen(value) < 2000 then false
+        when regexp_matches(value, '\[[^\]]*[0-9]{7}') then true
+        else list_sum(list_transform(
+            regexp_extract_all(value, '[^,\[]*(?:\[[^\]]*\][^,\[]*)+|[^,]+'),
+            lambda part: coalesce(list_product(list_transform(
+                regexp_extract_all(part, '\[([^\]]*)\]', 1),
+                lambda ranges: list_sum(list_transform(
+                    string_split(ranges, ','),
+                    lambda span: 1.0 + greatest(0, coalesce(
+                        try_cast(regexp_extract(span, '-([0-9]+)$', 1) as double)
+                        - try_cast(regexp_extract(span, '^([0-9]+)', 1) as double), 0
+                    ))
+                ))
+            )), 1.0)
+        )) > 200000
+    end;
+
+-- A duration [days-]hours:minutes:seconds, or minutes:seconds, in seconds; what no clock has counted is none.
 create or replace temp macro duration_seconds(value) as
     case
-        when regexp_full_match(value, '[0-9]+') then try_cast(value as bigint)
-        when regexp_full_match(value, '([0-9]+-)?([0-9]+:)?[0-9]{1,2}:[0-9]{2}(\.[0-9]+)?') then
+        when regexp_full_match(value, '[0-9]{1,18}') then try_cast(value as bigint)
+        when regexp_full_match(value, '([0-9]{1,9}-)?([0-9]{1,9}:)?[0-9]{1,2}:[0-9]{2}(\.[0-9]+)?') then
             coalesce(try_cast(regexp_extract(value, '^([0-9]+)-', 1) as bigint), 0) * 86400
             + coalesce(try_cast(regexp_extract(value, '(?:^|-)([0-9]+):[0-9]{1,2}:', 1) as bigint), 0) * 3600
             + coalesce(try_cast(regexp_extract(value, '([0-9]+):[0-9]{2}(?:\.[0-9]+)?$', 1) as bigint), 0) * 60

@@ -19,6 +19,12 @@ from capacity_dagster.errors import SourceError
 
 BLOCK = 4 << 20
 HEAD = 1 << 20
+LONGEST_LINE = 32 << 20
+"""So long a line may be: a reader holds it as a whole."""
+
+READ_AT_ONCE = 1 << 30
+"""So much text may be in a file that a reader must hold as a whole."""
+
 Form = Literal["text", "json", "parquet"]
 
 SEPARATOR = "\x01"
@@ -26,6 +32,19 @@ SEPARATOR = "\x01"
 
 CONTROLS = bytes([*range(0x09), *range(0x0E, 0x1C)])
 """Bytes that text hardly has."""
+
+FOREIGN = {
+    b"\xff\xfe\0\0": "UTF-32",
+    b"\0\0\xfe\xff": "UTF-32",
+    b"\xff\xfe": "UTF-16",
+    b"\xfe\xff": "UTF-16",
+    b"PK\x03\x04": "a zip archive or a workbook",
+    b"BZh": "a bz2 file",
+    b"\xfd7zXZ\0": "an xz file",
+    b"\x1f\x8b": "a gz file inside another compressed one",
+    b"\x28\xb5\x2f\xfd": "a zst file inside another compressed one",
+}
+"""What files that are not read begin with, and what they are."""
 
 SHOWN_CR = "\N{SYMBOL FOR CARRIAGE RETURN}"
 SHOWN_NUL = "\N{SYMBOL FOR NULL}"
@@ -42,6 +61,7 @@ class Probe:
         needs_cleaning: it has a CR, a NUL, the separator, a byte-order mark or invalid UTF-8.
         is_terminated: its last line ends with a line break.
         lines: how many lines it has.
+        size: how many bytes it has, decompressed.
         head: its first characters.
     """
 
@@ -50,6 +70,7 @@ class Probe:
     needs_cleaning: bool
     is_terminated: bool
     lines: int
+    size: int
     head: str
 
 
@@ -101,7 +122,8 @@ def probe(file: Path) -> Probe:
     """Reads a file once and says what it is.
 
     Raises:
-        SourceError: it is empty, is cut off inside its compression, or is not text, JSON or Parquet.
+        SourceError: it is empty, is cut off inside its compression, is not text, JSON or Parquet, or is text with a
+            line that is too long.
     """
     try:
         return _probe(file)
@@ -113,7 +135,7 @@ def _probe(file: Path) -> Probe:
     with file.open("rb") as raw:
         magic = raw.read(4)
     if magic == b"PAR1":
-        return Probe("parquet", "none", False, True, 0, "")
+        return Probe("parquet", "none", False, True, 0, 0, "")
     compression: Literal["none", "gzip", "zstd"] = "none"
     if magic[:2] == b"\x1f\x8b":
         compression = "gzip"
@@ -121,14 +143,27 @@ def _probe(file: Path) -> Probe:
         compression = "zstd"
     decoder = codecs.getincrementaldecoder("utf-8")()
     head = b""
-    needs_cleaning = False
-    lines = 0
+    needs_cleaning = _is_padded(file, compression)
+    lines = size = 0
+    unended = 0  # bytes since the last line break
     last = b"\n"
     is_ascii = True
     with opened(file) as stream:
         while block := stream.read(BLOCK):
+            lines_before = lines
             lines += block.count(b"\n")
+            size += len(block)
             head += block[: HEAD - len(head)]
+            first_break = block.find(b"\n")
+            unended += len(block) if first_break < 0 else first_break
+            if unended > LONGEST_LINE and _form(_text(head)) == "text":
+                _refuse_what_is_no_text(head)
+                raise SourceError(
+                    f"line {lines_before + 1} has more than {LONGEST_LINE >> 20} MiB; expected lines "
+                    "that end with LF or CR LF"
+                )
+            if first_break >= 0:
+                unended = len(block) - block.rfind(b"\n") - 1
             needs_cleaning = needs_cleaning or any(mark in block for mark in (b"\r", b"\0", SEPARATOR.encode()))
             is_ascii = is_ascii and block.isascii()
             if not (needs_cleaning or is_ascii):
@@ -140,19 +175,51 @@ def _probe(file: Path) -> Probe:
     lines += last != b"\n"
     if not head.strip():
         raise SourceError("is empty; expected at least a header or one record")
-    if len(head) - len(head.translate(None, CONTROLS)) > len(head) // 20:
-        raise SourceError(
-            "is not text (its beginning has more than one control character in twenty bytes); expected delimited text"
-        )
+    _refuse_what_is_no_text(head)
     if not needs_cleaning:
         try:
             decoder.decode(b"", final=True)
         except UnicodeDecodeError:
             needs_cleaning = True
     needs_cleaning = needs_cleaning or head.startswith(codecs.BOM_UTF8)
-    text = head.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="replace")
-    form: Form = "json" if text.lstrip()[:1] in ("{", "[") else "text"
-    return Probe(form, compression, needs_cleaning, last == b"\n", lines, text)
+    text = _text(head)
+    return Probe(_form(text), compression, needs_cleaning, last == b"\n", lines, size, text)
+
+
+def refuse_much(found: Probe) -> None:
+    """Refuses a file that a reader would have to hold as a whole, and that is too large for it.
+
+    Raises:
+        SourceError: it is.
+    """
+    if found.size > READ_AT_ONCE:
+        raise SourceError(
+            f"has {found.size / (1 << 30):.1f} GiB of text, which must be read at once; expected at most "
+            f"{READ_AT_ONCE >> 30} GiB: deliver it in several files, or as delimited text"
+        )
+
+
+def _text(head: bytes) -> str:
+    return head.removeprefix(codecs.BOM_UTF8).decode("utf-8", errors="replace")
+
+
+def _form(text: str) -> Form:
+    return "json" if text.lstrip()[:1] in ("{", "[") else "text"
+
+
+def _refuse_what_is_no_text(head: bytes) -> None:
+    if len(head) - len(head.translate(None, CONTROLS)) > len(head) // 20 or head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        why = "its beginning has more than one control character in twenty bytes"
+        why = next((f"it is {what}" for beginning, what in FOREIGN.items() if head.startswith(beginning)), why)
+        raise SourceError(f"is not text ({why}); expected delimited text in UTF-8")
+
+
+def _is_padded(file: Path, compression: str) -> bool:
+    """Whether a gz file ends with zeros, as tapes pad it, which DuckDB takes for another part of it."""
+    with file.open("rb") as raw:
+        size = raw.seek(0, io.SEEK_END)
+        raw.seek(max(size - 8, 0))
+        return compression == "gzip" and raw.read() == bytes(8)
 
 
 def write_clean(file: Path, target: Path) -> None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from capacity_dagster.errors import SourceError
 from capacity_dagster.site_sections import Source
-from capacity_dagster.sources.bytes import SEPARATOR, Probe
+from capacity_dagster.sources.bytes import LONGEST_LINE, SEPARATOR, SHOWN_CR, Probe
 from capacity_dagster.tables.catalogue import Table, assets_folder
 from capacity_dagster.tables.quoting import file_literal, identifier, literal
 
@@ -52,8 +52,8 @@ def create_lines(connection: duckdb.DuckDBPyConnection, file: Path, found: Probe
     connection.execute(
         "create temp view lines as select row_number() over () as source_line, text from read_csv("
         f"{file_literal(file)}, columns = {{'text': 'VARCHAR'}}, delim = '{SEPARATOR}', quote = '', escape = '', "
-        f"header = false, auto_detect = false, max_line_size = 33554432, compression = '{found.compression}', "
-        "hive_partitioning = false)"
+        f"header = false, auto_detect = false, max_line_size = {LONGEST_LINE + 1}, "
+        f"compression = '{found.compression}', hive_partitioning = false)"
     )
 
 
@@ -69,6 +69,7 @@ def create_delivered(
         SourceError: a required column is missing, or a column is named twice.
     """
     header = None if source.columns else _first_line(found)
+    _refuse_lone_cr(header, found)
     delimiter = source.delimiter or (_sniffed(header, table) if header is not None else "|")
     names = list(source.columns) if header is None and source.columns else _split(header or "", delimiter)
     if source.columns:
@@ -84,7 +85,8 @@ def create_delivered(
     }
     _create(connection, "short_lines", parameters)
     _assemble(connection, parameters, found, has_free_text_last=free_text == len(names))
-    _project(connection, positions, len(names), free_text, delimiter, 0 if source.columns else 1)
+    repeated = _repeated(table, names)
+    _project(connection, positions, repeated, len(names), free_text, delimiter, 0 if source.columns else 1)
 
 
 def create_delivered_csv(
@@ -177,6 +179,7 @@ def csv_header(source: Source, found: Probe) -> list[str]:
     """
     if source.columns:
         return list(source.columns)
+    _refuse_lone_cr(_first_line(found), found)
     header = next(_csv_rows(iter(found.head.splitlines(keepends=True)), source.delimiter or ",", False), (1, []))
     return [name.strip() for name in header[1]]
 
@@ -236,6 +239,17 @@ def resolve_columns(table: Table, names: Sequence[str], where: str, may_repeat: 
     return positions
 
 
+def _repeated(table: Table, names: Sequence[str]) -> list[tuple[int, int]]:
+    """The positions (from 1) of each column that is there again, with that of the first: both must say the same."""
+    spelled = [name.strip().lower() for name in names]
+    first = {name: position for position, name in reversed(list(enumerate(spelled, start=1))) if name in _known(table)}
+    return [
+        (first[name], position)
+        for position, name in enumerate(spelled, start=1)
+        if first.get(name, position) != position
+    ]
+
+
 def unused_columns(table: Table, names: Sequence[str]) -> list[str]:
     """The columns of a file that the table does not know, but for those that are marked as a provider's own by `x_`."""
     known = _known(table)
@@ -254,6 +268,13 @@ def _expected(table: Table) -> str:
 
 def _first_line(found: Probe) -> str:
     return found.head.split("\n", 1)[0].rstrip("\r")
+
+
+def _refuse_lone_cr(header: str | None, found: Probe) -> None:
+    """Refuses a file whose lines end with CR alone: all of it would be its header, or its only record."""
+    line = header if header is not None else found.head if found.lines <= 1 else ""
+    if re.search(f"[\r{SHOWN_CR}][^\r\n{SHOWN_CR}]", line):
+        raise SourceError("line 1 has a CR inside; expected lines that end with LF or CR LF, not with CR alone")
 
 
 def _split(header: str, delimiter: str) -> list[str]:
@@ -359,6 +380,7 @@ def _create(connection: duckdb.DuckDBPyConnection, name: str, parameters: dict[s
 def _project(
     connection: duckdb.DuckDBPyConnection,
     positions: dict[str, int | None],
+    repeated: list[tuple[int, int]],
     column_count: int,
     free_text: int | None,
     delimiter: str,
@@ -379,6 +401,7 @@ def _project(
 
     columns = ",\n".join(f'{cell(position)} as "{column}"' for column, position in positions.items())
     surplus = "false" if free_text else f"len(fields) > {parts}"
+    contradiction = " or ".join(f"{cell(one)} <> {cell(other)}" for one, other in repeated) or "false"
     whole = f"""
         select source_line, text as record_text, null::varchar as problem, string_split(text, {separator}) as fields
         from lines
@@ -419,7 +442,10 @@ def _project(
         select
             source_line,
             record_text,
-            coalesce(problem, case when {surplus} then 'wrong_column_count' end) as problem,
+            coalesce(
+                problem,
+                case when {surplus} then 'wrong_column_count' when {contradiction} then 'repeated_column_differs' end
+            ) as problem,
             {columns}
         from split
         """

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +32,14 @@ CHANGED_WHILE_READ = (
     "changed while it was read; expected a whole file. Deliver it under a name that begins with '.' or ends with "
     "'.part', and rename it when it is whole; the next build reads it again"
 )
+
+SPECIAL = {
+    stat.S_ISFIFO: "a pipe",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+}
+"""What is no regular file."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +109,9 @@ def scan(site: Site, kind: str | None = None, progress: Callable[[str], None] = 
     temporary names are left out.
 
     Raises:
-        SourceError: the landing is missing; a pattern matches no regular file; two sources of one kind name the same
-            file; a file changed while it was hashed; a declared collection time is unreadable. One message for all of
-            them.
+        SourceError: the landing is missing; a pattern matches no regular file, or something that is none; two sources
+            of one kind name the same file; a file changed while it was hashed; a declared collection time is
+            unreadable. One message for all of them.
     """
     require_landing(site)
     fingerprints = Fingerprints(site)
@@ -111,9 +120,10 @@ def scan(site: Site, kind: str | None = None, progress: Callable[[str], None] = 
     for source in site.content.sources:
         if kind not in (None, source.kind):
             continue
-        matching = sorted(files_of(site, source))
+        matching, unusable = _matching(site.landing, source.files)
+        problems.extend(unusable)
         files = [file for file in matching if not is_temporary(file.relative_to(site.landing).as_posix())]
-        if not files:
+        if not files and not unusable:
             unfinished = f" ({counted(len(matching), 'file')} under a temporary name)" if matching else ""
             problems.append(
                 f"{site.path}: source '{source.kind}': no file in {site.landing} matches '{source.files}'{unfinished}; "
@@ -123,9 +133,6 @@ def scan(site: Site, kind: str | None = None, progress: Callable[[str], None] = 
             path = file.relative_to(site.landing).as_posix()
             if (source.kind, path) in found:
                 problems.append(f"{site.path}: two sources of kind '{source.kind}' name {shown(path)}; expected one")
-                continue
-            if not _is_text(path):
-                problems.append(f"{shown(path)}: its name is not UTF-8; expected one that is: rename it")
                 continue
             progress(path)
             try:
@@ -153,13 +160,44 @@ def require_landing(site: Site) -> None:
         raise SourceError(f"{site.landing}: is not a folder; expected the landing folder that {site.path} names")
 
 
-def _is_text(path: str) -> bool:
-    """Whether a path's bytes are UTF-8; those that are not are surrogates."""
+def _matching(landing: Path, pattern: str) -> tuple[list[Path], list[str]]:
+    """The files that a pattern matches, and what is wrong with what it matches beside them; folders do not count."""
+    files: list[Path] = []
+    problems: list[str] = []
+    for file in sorted(landing.glob(pattern)):
+        name = file.relative_to(landing).as_posix()
+        try:
+            name.encode()
+            mode = file.stat().st_mode
+        except UnicodeEncodeError:
+            problems.append(f"{os.fsencode(name)!r}: has a name that is not UTF-8; expected another name")
+        except OSError as error:
+            what = "is a link that leads nowhere" if file.is_symlink() else "cannot be looked at"
+            problems.append(f"{shown(name)}: {what} ({error.strerror}); expected a readable file, or none")
+        else:
+            if stat.S_ISREG(mode):
+                files.append(file)
+            elif not stat.S_ISDIR(mode):  # opening a pipe would wait for whoever writes it
+                what = next((what for is_so, what in SPECIAL.items() if is_so(mode)), "no file")
+                problems.append(f"{shown(name)}: is {what}; expected a regular file")
+    problems.extend(
+        f"{shown(folder.relative_to(landing).as_posix())}: this user may not list this folder, in which '{pattern}' "
+        "may match; expected a folder that may be read"
+        for folder in _closed_folders(landing, Path(pattern).parts[:-1])
+    )
+    return files, problems
+
+
+def _closed_folders(folder: Path, parts: tuple[str, ...]) -> list[Path]:
+    """The folders on the way of a pattern that this user may not list, whose files a glob leaves out silently."""
     try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        os.scandir(folder).close()
+    except PermissionError:
+        return [folder]
+    if not parts or parts[0] == "**":
+        return []
+    inner = (each for each in folder.glob(parts[0]) if each.is_dir() and each.name != "lost+found")
+    return [closed for each in inner for closed in _closed_folders(each, parts[1:])]
 
 
 def fingerprint(deliveries: list[Delivery]) -> str:
@@ -175,12 +213,20 @@ def has_content(site: Site, path: str, sha256: str) -> bool:
 
 
 def parse_instant(text: str) -> datetime:
-    """An instant in ISO 8601 with an offset or Z, or in seconds since 1970; ValueError otherwise."""
+    """An instant in ISO 8601 with an offset or Z, or in seconds since 1970; ValueError otherwise, or if it is none that
+    records of ours can be about.
+    """
     if re.fullmatch(r"[0-9]{9,11}", text):
-        return datetime.fromtimestamp(int(text), UTC)
+        return _plausible(datetime.fromtimestamp(int(text), UTC))
     instant = datetime.fromisoformat(text)
     if instant.tzinfo is None:
         raise ValueError("expected an offset or Z")
+    return _plausible(instant)
+
+
+def _plausible(instant: datetime) -> datetime:
+    if not 2001 < instant.year < 2199:  # before another zone makes it a year that no clock has
+        raise ValueError("expected a year from 2002 to 2198")
     return instant.astimezone(UTC)
 
 
@@ -203,7 +249,7 @@ def _declared(text: str, where: str) -> datetime:
         pass
     for form in ("%Y%m%dT%H%M%SZ", "%Y-%m-%d", "%Y%m%d"):
         try:
-            return datetime.strptime(text, form).replace(tzinfo=UTC)
+            return _plausible(datetime.strptime(text, form).replace(tzinfo=UTC))
         except ValueError:
             continue
     raise SourceError(
@@ -218,9 +264,12 @@ class Fingerprints:
     def __init__(self, site: Site) -> None:
         self.store = site.work / "fingerprints.json"
         self.kept: dict[str, dict[str, Any]] = {}
-        # Absent, or cut off by a crash: everything is hashed again.
-        with contextlib.suppress(OSError, ValueError):
-            self.kept = json.loads(self.store.read_text(encoding="utf-8"))
+        # Absent, or damaged by a crash: everything is hashed again.
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
+            kept = json.loads(self.store.read_text(encoding="utf-8"))
+            self.kept = {
+                path: {name: each[name] for name in ("size", "mtime_ns", "sha256")} for path, each in kept.items()
+            }
         self.seen: dict[str, dict[str, Any]] = {}
 
     def known(self, file: Path, size_bytes: int, modified_ns: int) -> str | None:

@@ -3,6 +3,7 @@
 What belongs here: choosing how a file is read, running its SQL, writing the Parquet file of a load.
 """
 
+import errno
 import hashlib
 import io
 import json
@@ -15,7 +16,7 @@ from typing import Any
 
 import duckdb
 
-from capacity_dagster.errors import SourceError
+from capacity_dagster.errors import SourceError, WorkError
 from capacity_dagster.site_file import Site
 from capacity_dagster.site_sections import SNAPSHOT_SOURCES
 from capacity_dagster.sources import bytes as file_bytes
@@ -35,7 +36,7 @@ from capacity_dagster.sources.landing import AS_OF_FILE, CHANGED_WHILE_READ, Del
 from capacity_dagster.tables.catalogue import LOAD_COLUMNS, Table, assets_folder
 from capacity_dagster.tables.quoting import identifier, literal, parquet
 
-READER_VERSION = 5
+READER_VERSION = 6
 """Changes when reading in Python changes meaning, so that every file is read again."""
 
 SPREADSHEETS = frozenset(
@@ -124,33 +125,47 @@ class Reader:
         zones = {clusters[name].time_zone for name in self.site.slurm_clusters}
         return zones.pop() if len(zones) == 1 else None
 
+    def has_read(self, load_id: str) -> bool:
+        """Whether what a file's content became is still there."""
+        return self.site.records_file(self.table.name, load_id).exists()
+
     def read(self, connection: duckdb.DuckDBPyConnection, delivery: Delivery) -> Load:
         """Reads a file, unless its content was read before.
 
         Raises:
             SourceError: the file cannot be used as a whole.
+            WorkError: what was read cannot be written, or not be read again.
         """
         load_id = self.load_id(delivery)
         records = self.site.records_file(self.table.name, load_id)
-        if not records.exists():
+        counts = _counted(connection, records)
+        if counts is None:
             try:
                 self._parse(connection, delivery, load_id, records)
-            except (SourceError, duckdb.Error, FileNotFoundError) as error:
-                raise self._told(delivery, error) from error
-        rows, rejected_rows = connection.execute(
-            f"select count(*), count(reject_reason) from {parquet([records])}"
-        ).fetchall()[0]
+            except (SourceError, duckdb.Error, OSError) as error:
+                if not isinstance(error, SourceError):
+                    self._refuse_work_folder(error)
+                raise self._unusable(delivery, error) from error
+            counts = _counted(connection, records)
+            if counts is None:
+                raise WorkError(f"{records}: cannot be read again after it was written; expected a disk that keeps it")
+        rows, rejected_rows = counts
         self._refuse_undeclared_zone(connection, delivery, records, rejected_rows)
         self._refuse_timeless_snapshot(connection, delivery, records, rows - rejected_rows)
         return Load(load_id, delivery, rows - rejected_rows, rejected_rows, records)
 
-    def _told(self, delivery: Delivery, error: Exception) -> SourceError:
+    def _unusable(self, delivery: Delivery, error: SourceError | duckdb.Error | OSError) -> SourceError:
         """What went wrong with a file, by its name; of one that changed meanwhile, that."""
         if delivery.has_changed:
             return SourceError(f"{delivery.shown}: {CHANGED_WHILE_READ}")
-        if isinstance(error, duckdb.Error):
-            return SourceError(f"{delivery.shown}: cannot be read as {self.table.name}: {error}", str(error))
-        return SourceError(f"{delivery.shown}: {error}", *getattr(error, "delivered", ()))
+        if isinstance(error, SourceError):
+            return SourceError(f"{delivery.shown}: {error}", *error.delivered)
+        told = _told(error)
+        return SourceError(
+            f"{delivery.shown}: cannot be read as {self.table.name} ({told}); expected a whole file of this kind that "
+            f"stays while it is read, as docs/sources/{self.table.name}.md describes it",
+            told,
+        )
 
     def checked(self, connection: duckdb.DuckDBPyConnection, load: Load) -> CheckedLoad:
         """A load with the reasons for which its records were rejected."""
@@ -269,6 +284,7 @@ class Reader:
             self._deliver_parquet(connection, file)
             return
         if found.form == "json":
+            file_bytes.refuse_much(found)
             self._deliver_json(connection, file)
             return
         if self.table.name in SPREADSHEETS or self.table.name in BILLS:
@@ -279,6 +295,7 @@ class Reader:
             return
         file, found = _clean(file, found, scratch)
         if not delivery.source.columns and is_key_value(found.head, KEY_VALUE_KEYS.get(self.table.name, frozenset())):
+            file_bytes.refuse_much(found)
             with file_bytes.opened(file) as stream:
                 text = stream.read().decode("utf-8")
             create_delivered_key_value(connection, self.table, text, found.is_terminated)
@@ -320,6 +337,17 @@ class Reader:
             f"{columns} from {source} as given_row"
         )
 
+    def _refuse_work_folder(self, error: duckdb.Error | OSError) -> None:
+        """Tells an error that no delivery can help from one of the file that was read."""
+        work = str(self.site.work)
+        is_of_work = isinstance(error, duckdb.OutOfMemoryException) or work in str(error)
+        if is_of_work or (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)):
+            raise WorkError(
+                f"{work}: cannot be used to read {self.table.name} ({_told(error)}); expected a folder that this user "
+                "may write, with space for the databases, and the memory that the site file's "
+                "'resources.memory_limit' grants"
+            ) from error
+
     def _refuse_undeclared_zone(
         self, connection: duckdb.DuckDBPyConnection, delivery: Delivery, records: Path, rejected_rows: int
     ) -> None:
@@ -355,10 +383,30 @@ class Reader:
             )
 
 
+def _counted(connection: duckdb.DuckDBPyConnection, records: Path) -> tuple[int, int] | None:
+    """How many records were read, and how many of them rejected; None: not yet, or what was written is damaged."""
+    if not records.exists():
+        return None
+    try:
+        rows, rejected_rows = connection.execute(
+            f"select count(*), count(reject_reason) from {parquet([records])}"
+        ).fetchall()[0]
+    except duckdb.Error:
+        return None
+    return rows, rejected_rows
+
+
+def _told(error: duckdb.Error | OSError) -> str:
+    """The first line of what an error says: DuckDB goes on with the line, the query and advice for its users."""
+    said = (isinstance(error, OSError) and error.strerror) or str(error).strip() or type(error).__name__
+    return str(said).splitlines()[0][:300]
+
+
 def _without_title(
     file: Path, found: file_bytes.Probe, command: str, scratch: Path, parameters: dict[str, Any]
 ) -> tuple[Path, file_bytes.Probe]:
     """sreport writes a title before its header: takes the window from it, and blanks it so that line numbers hold."""
+    file_bytes.refuse_much(found)
     with file_bytes.opened(file) as stream:
         lines = stream.read().decode("utf-8").split("\n")
     header = next((number for number, line in enumerate(lines) if "|" in line), None)

@@ -244,10 +244,11 @@ def test_the_digest_of_a_landing_is_that_of_its_contents(make_site) -> None:
     assert fingerprint(scan(one)) != fingerprint(scan(other))
 
 
-def test_a_link_that_leads_nowhere_is_no_file(make_site) -> None:
+def test_a_link_that_leads_nowhere_is_told(make_site) -> None:
     site = make_site(TOML, {"a/jobs.psv": gzip.compress(b"x")})
     (site.landing / "a/jobs-2.psv").symlink_to(site.landing / "gone")
-    assert [delivery.path for delivery in scan(site)] == ["a/jobs.psv"]
+    with pytest.raises(SourceError, match=r"^a/jobs-2\.psv: is a link that leads nowhere .*expected a readable file"):
+        scan(site)
 
 
 # Files that are being written.

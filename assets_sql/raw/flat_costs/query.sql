@@ -38,6 +38,7 @@ select
         when $time_zone is null and (is_local_time(start_text) or is_local_time(end_text)) then 'undeclared_time_zone'
         when period_start_at is null then 'unreadable_start'
         when period_end_at is null then 'unreadable_end'
+        when is_implausible(period_start_at) or is_implausible(period_end_at) then 'implausible_time'
         when period_end_at <= period_start_at then 'end_before_start'
     end as reject_reason,
     period_start_at as record_at,

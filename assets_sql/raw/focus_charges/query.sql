@@ -735,6 +735,7 @@ select
             then 'unreadable_charge_category'
         when charge_period_start_at is null then 'unreadable_charge_start'
         when charge_period_end_at is null then 'unreadable_charge_end'
+        when is_implausible(charge_period_start_at) or is_implausible(charge_period_end_at) then 'implausible_time'
         when charge_period_end_at <= charge_period_start_at then 'end_before_start'
         when billing_period_start_at is null then 'unreadable_billing_start'
         when billing_period_end_at is null then 'unreadable_billing_end'

@@ -34,6 +34,7 @@ select
         when node is null then 'no_node'
         when pool is null then 'no_pool'
         when installed_accelerators is null or installed_accelerators < 0 then 'unreadable_accelerators'
+        when installed_accelerators > 4096 then 'implausible_accelerators'
         when installed_accelerators > 0 and accelerator_model is null then 'no_model'
         when not regexp_full_match(
             coalesce(sharing, 'mig'), 'mig|replicas=[1-9][0-9]{0,3}|([0-9]{1,4}g\.[0-9]{1,6}gb|shard|mps)=[0-9]{1,9}(,([0-9]{1,4}g\.[0-9]{1,6}gb|shard|mps)=[0-9]{1,9})*'

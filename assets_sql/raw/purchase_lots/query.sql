@@ -44,6 +44,7 @@ select
         when pool is null then 'no_pool'
         when accelerator_model is null then 'no_model'
         when coalesce(lot_accelerators, 0) < 1 then 'unreadable_accelerators'
+        when lot_accelerators > 10000000 then 'implausible_accelerators'
         when price is null then 'unreadable_price'
         when residual is null then 'unreadable_residual'
         when residual > price then 'residual_above_price'

@@ -43,7 +43,9 @@ typed as (
         ) as cpus,
         given(requested_tres) as requested_tres,
         given(allocated_tres) as allocated_tres,
-        try_cast(given(timelimit_minutes) as bigint) as timelimit_minutes,
+        -- A limit of more than centuries is none.
+        case when regexp_full_match(given(timelimit_minutes), '[0-9]{1,8}')
+            then try_cast(given(timelimit_minutes) as bigint) end as timelimit_minutes,
         nullif(trim(node_list), '') as node_list,
         given(reason) as reason,
         given(flags) as flags,
@@ -130,8 +132,8 @@ judged as (
             when eligible_text is not null and eligible_at is null then 'unreadable_eligible'
             when start_text is not null and started_at is null then 'unreadable_start'
             when end_text is not null and ended_at is null then 'unreadable_end'
-            when least(submitted_at, started_at, ended_at) < timestamp '2001-01-01'
-                or greatest(submitted_at, started_at, ended_at) >= timestamp '2200-01-01' then 'implausible_time'
+            when is_implausible(least(submitted_at, started_at, ended_at))
+                or is_implausible(greatest(submitted_at, started_at, ended_at)) then 'implausible_time'
             when ended_at < started_at then 'end_before_start'
             when state not in (
                 'COMPLETED', 'FAILED', 'OUT_OF_MEMORY', 'DEADLINE', 'TIMEOUT', 'CANCELLED', 'NODE_FAIL', 'BOOT_FAIL',
@@ -141,6 +143,8 @@ judged as (
             ) then 'unknown_state'
             when given(nodes_text) is not null and coalesce(nodes, -1) < 0 then 'unreadable_nodes'
             when given(cpus_text) is not null and coalesce(cpus, -1) < 0 then 'unreadable_cpus'
+            when nodes > 1000000 then 'implausible_nodes'
+            when cpus > 100000000 then 'implausible_cpus'
             when has_unusual_tres and not regexp_full_match(
                 allocated_tres, '([^=,]+=[^=,]*(,[^=,]+=[^=,]*)*)?'
             ) then 'unreadable_tres'
@@ -152,7 +156,11 @@ judged as (
                 regexp_extract_all(allocated_tres, 'gres/gpu(?::[^=,]+)?=([0-9]{1,9})', 1),
                 lambda accelerators: cast(accelerators as bigint)
             )), 0) > 4096 * greatest(coalesce(nodes, 1), 1) then 'implausible_accelerators'
-            when not is_step and regexp_matches(coalesce(node_list, ''), '\[[^\]]*[0-9]{7}') then 'implausible_node_list'
+            when has_unusual_tres and regexp_matches(allocated_tres, 'gres/(gpu|shard|mps)(:[^=,]+)?=[0-9]{10}')
+                then 'implausible_accelerators'
+            when regexp_matches(requested_tres, 'gres/(gpu|shard|mps)(:[^=,]+)?=[0-9]{8}') then 'implausible_accelerators'
+            when not is_step and not is_hostlist(node_list) then 'unreadable_node_list'
+            when not is_step and is_implausible_hostlist(node_list) then 'implausible_node_list'
         end as reject_reason
     from timed
 )
@@ -197,12 +205,12 @@ select
         when started_at is null and start_text is null and problem is null then 0
         when problem is null and not regexp_matches(coalesce(allocated_tres, 'gres/gpu'), 'gres/(gpu|shard|mps)') then 0
         when started_at is not null and ended_at is not null then
-            coalesce(
-                try_cast(regexp_extract(allocated_tres, 'gres/gpu=([0-9]{1,9})', 1) as bigint),
-                cast(list_sum(list_transform(
+            try_cast(coalesce(
+                try_cast(regexp_extract(allocated_tres, 'gres/gpu=([0-9]{1,9})', 1) as hugeint),
+                list_sum(list_transform(
                     regexp_extract_all(allocated_tres, 'gres/gpu:[^=,]+=([0-9]{1,9})', 1),
                     lambda accelerators: cast(accelerators as bigint)
-                )) as bigint)
-            ) * (abs(epoch_us(ended_at) - epoch_us(started_at)) // 1000000)
+                ))
+            ) * (abs(epoch_us(ended_at) - epoch_us(started_at)) // 1000000) as bigint)
     end as record_accelerator_seconds
 from judged

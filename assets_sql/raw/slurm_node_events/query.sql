@@ -39,6 +39,7 @@ select
         when $time_zone is null and (is_local_time(start_text) or is_local_time(end_text)) then 'undeclared_time_zone'
         when started_at is null then 'unreadable_start'
         when end_text is not null and ended_at is null then 'unreadable_end'
+        when is_implausible(started_at) or is_implausible(ended_at) then 'implausible_time'
         when ended_at < started_at then 'end_before_start'
         when node is not null and node_state is null then 'no_state'
         when node is not null and not regexp_matches(

@@ -36,6 +36,8 @@ select
         when started_at is null then 'unreadable_start'
         when ended_at is null then 'unreadable_end'
         when ended_at < started_at then 'end_before_start'
+        when not is_hostlist(node_list) then 'unreadable_node_list'
+        when is_implausible_hostlist(node_list) then 'implausible_node_list'
     end as reject_reason,
     coalesce(started_at, ended_at) as record_at,
     null::bigint as record_accelerator_seconds
