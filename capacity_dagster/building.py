@@ -45,8 +45,9 @@ class BuildResult:
     Attributes:
         told: one or more lines: what was rebuilt and why, or that nothing was new.
         problems: deliveries that could not be used.
-        failures: blocking checks that failed, each with a sample row.
+        failures: blocking checks that failed, each with a sample row, and `errors`.
         warnings: checks that warn.
+        errors: what else ended the run.
     """
 
     told: str
@@ -54,6 +55,7 @@ class BuildResult:
     problems: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
 
 class _Heard:
@@ -142,6 +144,7 @@ def build_site(
         problems,
         [*failures, *heard.errors],
         warnings,
+        heard.errors,
     )
 
 
@@ -204,9 +207,9 @@ def _run(
             },
         )
     heard.errors = [
-        f"{event.step_key}: {_first_cause(event.step_failure_data)}"
+        f"{event.step_key}: {first_cause(event.step_failure_data)}"
         for event in result.all_events
-        if event.is_step_failure and not _is_failed_check(event.step_failure_data)
+        if event.is_step_failure and not is_failed_check(event.step_failure_data)
     ]
     if not result.success and not any(event.is_step_failure for event in result.all_events):
         told = [event.message for event in result.all_events if event.is_failure and event.message]
@@ -214,14 +217,15 @@ def _run(
     return heard
 
 
-def _first_cause(failure: Any) -> str:
+def first_cause(failure: Any) -> str:
+    """What went wrong in a step, without what it made go wrong in turn."""
     error = failure.error
     while error is not None and error.cause is not None:
         error = error.cause
     return "failed" if error is None else error.message.strip()
 
 
-def _is_failed_check(failure: Any) -> bool:
+def is_failed_check(failure: Any) -> bool:
     """A blocking check that fails also fails its step; that is told from the check's own result."""
     return failure.error is not None and failure.error.cls_name == "DagsterAssetCheckFailedError"
 
