@@ -219,9 +219,9 @@ def alert(site_file: str | None, is_test: bool) -> int:
 @click.option("--keep-days", type=click.IntRange(min=1), default=90, show_default=True, help="Of the history of runs.")
 @_errors_told
 def prune_runs(site_file: str | None, keep_days: int) -> int:
-    """Remove from Dagster's history the runs that ended more than so many days ago; of each job the last one stays.
+    """Remove from Dagster's history the runs that ended long ago; of each job the last one stays.
 
-    Works on the instance of DAGSTER_HOME, or without it on the site's own. No data is removed.
+    Those stay that last materialised a table or a day. No data are removed.
     """
     from capacity_dagster.pruning import prune_runs as prune
 

@@ -22,6 +22,13 @@ from capacity_dagster.warehouse import Warehouse, naive
 log = logging.getLogger("capacity_dagster")
 
 HEALTH_FILE = "health.json"
+RECORD_TIMES = {
+    "slurm_jobs": "coalesce(ended_at, started_at, submitted_at)",
+    "slurm_queue": "taken_at",
+    "slurm_account_usage": "window_start_at",
+    "slurm_cluster_usage": "window_start_at",
+}
+"""SQL for the time of a record, of the kinds whose records never cease: a newer one means that something came."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +127,9 @@ def _note_new_loads(warehouse: Warehouse, now: datetime) -> None:
             files = [str(warehouse.site.records_file(kind, load_id)) for load_id in loads]
             cluster = "nullif(cluster, '')" if "cluster" in catalogue[f"raw.{kind}"].contract.columns else "null"
             connection.execute(
-                f"insert into {noted} select load_id, {cluster}, cast(record_at as date), max(record_at) "
-                "from read_parquet(?) where reject_reason is null and (record_at is null or record_at <= ?) "
-                "group by all",
+                f"insert into {noted} select load_id, {cluster}, cast(told_at as date), max(told_at) from "
+                f"(select *, {RECORD_TIMES.get(kind, 'null::timestamp')} as told_at from read_parquet(?)) "
+                "where reject_reason is null and (told_at is null or told_at <= ?) group by all",
                 [files, naive(now)],
             )
             connection.execute(  # those without a record were looked at, too

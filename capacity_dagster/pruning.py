@@ -3,14 +3,11 @@
 What belongs here: which runs go. What does not: versions of published data (`publish`).
 """
 
-import os
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from capacity_dagster.building import prepare_dagster_home
-from capacity_dagster.errors import SiteFileError
 from capacity_dagster.site_file import Site
 from capacity_dagster.tables.catalogue import load_catalogue
 from capacity_dagster.wording import counted
@@ -26,15 +23,8 @@ def prune_runs(site: Site, before: datetime, tell: Callable[[str], None] = lambd
 
     Those stay that the UI needs to show what is: the last run of each job, and the one that last materialised a table,
     or a day of it.
-
-    Raises:
-        SiteFileError: DAGSTER_HOME names no folder.
     """
-    home = os.environ.get("DAGSTER_HOME")
-    if home and not Path(home).is_dir():
-        raise SiteFileError(f"DAGSTER_HOME is '{home}', which is no folder; expected that of a Dagster instance")
-    if not home:
-        prepare_dagster_home(site)
+    prepare_dagster_home(site)
     import dagster as dg
 
     ended = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]

@@ -141,7 +141,7 @@ def _mail(smtp: Smtp, recipients: tuple[str, ...], message: Message, now: dateti
     mail["Date"] = format_datetime(now)
     mail["Message-ID"] = make_msgid(domain=smtp.sender.partition("@")[2])
     mail["Auto-Submitted"] = "auto-generated"  # nobody's holiday answers it
-    mail.set_content(message.text)
+    mail.set_content(message.text, cte="quoted-printable")  # whatever the lines' length
     port = smtp.port or PORTS[smtp.tls]
     context = ssl.create_default_context()
     try:

@@ -17,6 +17,7 @@ from capacity_dagster.errors import SiteFileError
 from capacity_dagster.site_sections import Section, SiteFile, listed
 
 SITE_VARIABLE = "CAPACITY_SITE"
+HOME_VARIABLE = "CAPACITY_DAGSTER_HOME"
 
 
 class Site:
@@ -63,8 +64,8 @@ class Site:
 
     @property
     def dagster_home(self) -> Path:
-        """Dagster's own storage."""
-        return self.work / "dagster_home"
+        """Dagster's own storage: the site's, unless a service has another, which its environment names."""
+        return Path(os.environ.get(HOME_VARIABLE) or self.work / "dagster_home")
 
 
 def shipped_demo() -> Path:

@@ -1,20 +1,13 @@
 -- One row per source and cluster that delivers with times: when it delivered last, how often it did, and how far apart
 -- its last deliveries usually were.
 --
--- A delivery's time is when it says that it was collected. Sources whose records never cease need not say it: their
--- newest record of a day tells.
+-- A delivery's time is when it says that it was collected. Sources whose records never cease need not say it: the
+-- newest record of each day tells.
 with times as (
     select
         deliveries.source_kind,
         coalesce(deliveries.cluster, records.cluster) as cluster,
-        coalesce(
-            deliveries.collected_at,
-            case
-                when deliveries.source_kind in (
-                    'slurm_jobs', 'slurm_queue', 'slurm_account_usage', 'slurm_cluster_usage'
-                ) then records.newest_at
-            end
-        ) as delivered_at
+        coalesce(deliveries.collected_at, records.newest_at) as delivered_at
     from landing.deliveries as deliveries
     left join pipeline.state.load_days as records on deliveries.load_id = records.load_id
 ),

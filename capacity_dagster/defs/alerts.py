@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from capacity_dagster import alerts as told
-from capacity_dagster.building import first_cause, is_failed_check
+from capacity_dagster.building import first_cause, is_failed_check, is_refusal
 from capacity_dagster.defs.build import build
 from capacity_dagster.defs.collect import collect_slurm_job
-from capacity_dagster.publish import PublishRefused
+from capacity_dagster.health import read_health
 from capacity_dagster.receivers import Sent
 from capacity_dagster.site_file import load_site, site_path
 from capacity_dagster.tables.catalogue import load_catalogue
@@ -26,11 +26,13 @@ ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 def failed_runs(context: dg.RunFailureSensorContext) -> dg.SkipReason:
     """Tells of a failed run; that checks failed is told as what it is, blocked publishing."""
     run = context.dagster_run
+    site = load_site(site_path())
+    health = read_health(site)
     failures = {event.step_key or "": event.step_failure_data for event in context.get_step_failure_events()}
     others = {
         step: failure
         for step, failure in failures.items()
-        if not is_failed_check(failure) and PublishRefused.__name__ not in str(failure.error)
+        if not is_failed_check(failure) and not (health and health.failed and is_refusal(failure))
     }
     failed = []
     if others or not failures:
@@ -38,7 +40,7 @@ def failed_runs(context: dg.RunFailureSensorContext) -> dg.SkipReason:
         message = context.failure_event.message
         failed.append(
             told.failed_run(
-                load_site(site_path()),
+                site,
                 run.job_name,
                 errors or ([message] if message else []),
                 datetime.now(UTC),
@@ -46,7 +48,7 @@ def failed_runs(context: dg.RunFailureSensorContext) -> dg.SkipReason:
                 [table for step in others for table in tables_of_step(step)],
             )
         )
-    return _told(told.watch(load_site(site_path()), datetime.now(UTC), failed))
+    return _told(told.watch(site, datetime.now(UTC), failed))
 
 
 @dg.sensor(
