@@ -6,13 +6,14 @@ What belongs here: choosing what to run, running it, the summary. What does not:
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from capacity_dagster.errors import SourceError
+from capacity_dagster.health import record_health
 from capacity_dagster.landed import stale_deliveries
 from capacity_dagster.materialise import Materialiser
 from capacity_dagster.outcome import Outcome
@@ -165,6 +166,7 @@ def selection(materialiser: Materialiser, deliveries: list[Delivery], is_forced:
 
 
 def _nothing_new(warehouse: Warehouse, site: Site) -> BuildResult:
+    record_health(warehouse, datetime.now(UTC))
     problems, failures = _failures(warehouse)
     published = current(site.published)
     version = f"version {published.manifest['version']} is current" if published else "nothing is published yet"

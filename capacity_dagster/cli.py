@@ -185,8 +185,8 @@ def build(
     site = _site(site_file)
     if first and last and first > last:
         raise SiteFileError(f"--from is {first.date()}, after --to, {last.date()}; expected the same or an earlier day")
-    if has_alerts:
-        _require_receiver(site)
+    if has_alerts and not site.content.alerts.has_receiver:
+        err.print(f"{site.path}: nobody is told of failures: [alerts] names nobody", markup=False, style="yellow")
     return _build(site, _instant(as_of), first and first.date(), last and last.date(), allow_erasing, has_alerts)
 
 
@@ -311,9 +311,9 @@ def _build(
     try:
         with _progress() as tell:
             result = build_site(site, as_of, first, last, tell, allows_erasing)
-    except (CapacityError, OSError, duckdb.Error) as error:
+    except Exception as error:
         if has_alerts:
-            _alert(site, [str(error)])
+            _alert(site, [str(error) or type(error).__name__])
         raise
     if has_alerts:
         _alert(site, result.errors)

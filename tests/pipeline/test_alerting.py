@@ -84,7 +84,12 @@ def test_a_build_from_cron_tells_what_blocks_and_when_it_is_over(site: Site, hoo
     assert "report.fleet_efficiency_daily" in post["affected"]
     assert f"First row: {json.dumps(alert['sample'])}".replace("@", "@\u2060") in post["text"]
 
+    built = read_health(site)
     told = capacity("build", "--alert")  # nothing new, and told already
+    looked = read_health(site)
+    assert built is not None
+    assert looked is not None
+    assert looked.at > built.at
     assert (told.exit_code, taken(hook)) == (1, [])
     told = capacity("alert")
     assert (told.exit_code, told.output, taken(hook)) == (0, "nothing is due\n", [])
@@ -114,7 +119,8 @@ def test_a_build_from_cron_tells_what_blocks_and_when_it_is_over(site: Site, hoo
     hook.answers = [404]
     told = capacity("build", "--alert")
     assert told.exit_code == 0, told.output
-    assert told.output.startswith("nothing new; version 1 is current")
+    assert "nothing new; version 1 is current" in told.output
+    assert "not sent: it answers 404" in told.output
 
 
 def test_health_is_what_was_delivered(site: Site, build: Any) -> None:
@@ -223,7 +229,7 @@ def test_a_site_that_names_nobody_has_nothing_to_tell(make_site: Callable[..., S
     monkeypatch.setenv(SITE_VARIABLE, str(make_site(SMALL).path))
     reason = alerts(dg.build_sensor_context())
     assert "names nobody" in str(reason.skip_message)
-    told = capacity("build", "--alert")
+    told = capacity("alert")
     assert told.exit_code == 2
     assert "expected 'recipients' or 'webhook_variable' in the section [alerts]" in told.output.replace("\n", "")
 
