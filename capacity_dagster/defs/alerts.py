@@ -37,12 +37,14 @@ def failed_runs(context: dg.RunFailureSensorContext) -> dg.SkipReason:
     failed = []
     if others or not failures:
         errors = [f"{step}: {first_cause(failure)}" for step, failure in others.items()]
-        message = context.failure_event.message
+        if not failures:
+            message = context.failure_event.message or "The run failed before its first step, or its process is gone."
+            errors = [f"{message} Mostly a process that was killed, for want of memory; its log says more."]
         failed.append(
             told.failed_run(
                 site,
                 run.job_name,
-                errors or ([message] if message else []),
+                errors,
                 datetime.now(UTC),
                 run.run_id,
                 [table for step in others for table in tables_of_step(step)],
