@@ -115,7 +115,7 @@ def test_builds_that_are_stopped_and_wait_for_each_other_end_as_one_that_was_not
         with building(site, place) as process:
             assert not is_free(site)
             process.send_signal(number)
-            process.communicate(timeout=60)
+            process.communicate(timeout=120)
             assert process.returncode != 0, number
         assert is_free(site), number
         with Warehouse(site).write("a test") as warehouse:
