@@ -6,18 +6,19 @@ What belongs here: choosing what to run, running it, the summary. What does not:
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from capacity_dagster.errors import SourceError
+from capacity_dagster.health import record_health
 from capacity_dagster.landed import stale_deliveries
 from capacity_dagster.materialise import Materialiser
 from capacity_dagster.outcome import Outcome
 from capacity_dagster.privacy import pseudonym_key, told
-from capacity_dagster.publish import failed_checks, publishable
+from capacity_dagster.publish import PublishRefused, failed_checks, publishable
 from capacity_dagster.site_file import SITE_VARIABLE, Site
 from capacity_dagster.sources.landing import Delivery, scan
 from capacity_dagster.sources.object_store import mirror
@@ -47,8 +48,9 @@ class BuildResult:
     Attributes:
         told: one or more lines: what was rebuilt and why, or that nothing was new.
         problems: deliveries that could not be used.
-        failures: blocking checks that failed, each with a sample row.
+        failures: blocking checks that failed, each with a sample row, and `errors`.
         warnings: checks that warn.
+        errors: what else ended the run, unless failing checks are the reason for it.
     """
 
     told: str
@@ -56,6 +58,7 @@ class BuildResult:
     problems: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
 
 class _Heard:
@@ -67,6 +70,7 @@ class _Heard:
         self.outcomes: list[Outcome] = []
         self.publication: Publication | None = None
         self.errors: list[str] = []
+        self.refusals: list[str] = []
 
     def started(self, name: str) -> None:
         self.tell(f"{name} ({len(self.outcomes) + 1} of {self.total})")
@@ -147,8 +151,9 @@ def build_site(
         _told(heard.outcomes),
         heard.publication or current(site.published),
         problems,
-        [*failures, *heard.errors],
+        [*failures, *heard.errors, *heard.refusals],
         warnings,
+        [*heard.errors, *(heard.refusals if not problems and not failures else ())],
     )
 
 
@@ -175,6 +180,7 @@ def selection(materialiser: Materialiser, deliveries: list[Delivery], is_forced:
 
 
 def _nothing_new(warehouse: Warehouse, site: Site) -> BuildResult:
+    record_health(warehouse, datetime.now(UTC))
     problems, failures = _failures(warehouse)
     published = current(site.published)
     version = f"version {published.manifest['version']} is current" if published else "nothing is published yet"
@@ -217,18 +223,22 @@ def _run(
                 "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
             },
         )
-    heard.errors = [
-        f"{event.step_key}: {_with_remedy(site, _first_cause(event.step_failure_data))}"
-        for event in result.all_events
-        if event.is_step_failure and not _is_failed_check(event.step_failure_data)
-    ]
+    for event in result.all_events:
+        if event.is_step_failure and not is_failed_check(event.step_failure_data):
+            causes = heard.refusals if is_refusal(event.step_failure_data) else heard.errors
+            causes.append(f"{event.step_key}: {_with_remedy(site, first_cause(event.step_failure_data))}")
     if not result.success and not any(event.is_step_failure for event in result.all_events):
-        told = [event.message for event in result.all_events if event.is_failure and event.message]
-        heard.errors.append(f"the run failed before its first step: {told[-1] if told else 'see the Dagster UI'}")
+        messages = [event.message for event in result.all_events if event.is_failure and event.message]
+        heard.errors.append(
+            f"the run failed before its first step: {messages[-1] if messages else 'see the Dagster UI'}"
+        )
     return heard
 
 
-def _first_cause(failure: Any) -> str:
+def first_cause(failure: Any) -> str:
+    """What went wrong in a step, without what it made go wrong in turn."""
+    if failure.user_failure_data is not None and failure.user_failure_data.description:
+        return str(failure.user_failure_data.description)
     error = failure.error
     while error is not None and error.cause is not None:
         error = error.cause
@@ -239,9 +249,17 @@ def _with_remedy(site: Site, cause: str) -> str:
     return remedy(site.work, cause) or cause
 
 
-def _is_failed_check(failure: Any) -> bool:
+def is_failed_check(failure: Any) -> bool:
     """A blocking check that fails also fails its step; that is told from the check's own result."""
     return failure.error is not None and failure.error.cls_name == "DagsterAssetCheckFailedError"
+
+
+def is_refusal(failure: Any) -> bool:
+    """Whether it was refused to publish, which failing checks do, or tables that are not up to date."""
+    error = failure.error
+    while error is not None and error.cls_name != PublishRefused.__name__:
+        error = error.cause
+    return error is not None
 
 
 def _failures(warehouse: Warehouse) -> tuple[list[str], list[str]]:

@@ -1,4 +1,4 @@
-"""The command line: `capacity init`, `collect`, `check`, `build`, `rejects`, `explain`, `close`, `reopen`, `demo`.
+"""The command line: `capacity init`, `collect`, `check`, `build`, `rejects`, `explain`, `close`, `alert`, `demo`, ….
 
 What belongs here: arguments, exit codes and what is printed. What does not: Dagster's definitions, building.
 """
@@ -6,13 +6,13 @@ What belongs here: arguments, exit codes and what is printed. What does not: Dag
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import wraps
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import duckdb
@@ -32,8 +32,12 @@ from capacity_dagster.sources.landing import parse_instant
 from capacity_dagster.terminal import Terminal
 from capacity_dagster.wording import counted
 
+if TYPE_CHECKING:
+    from capacity_dagster.receivers import Sent
+
 EXIT_BUILT, EXIT_CHECK_FAILED, EXIT_UNUSABLE = 0, 1, 2
 EXIT_COLLECTED, EXIT_INCOMPLETE = 0, 1
+EXIT_SENT, EXIT_NOT_SENT = 0, 1
 
 WIDTH = 112
 out = Terminal(highlight=False, soft_wrap=True)
@@ -177,15 +181,64 @@ def check(site_file: str | None) -> int:
 @click.option(
     "--allow-erasing", is_flag=True, help="Accept deliveries that take away most of a month's or day's attempts."
 )
+@click.option("--alert", "has_alerts", is_flag=True, help="Then send the alerts that are due, as `capacity alert`.")
 @_errors_told
 def build(
-    site_file: str | None, as_of: str | None, first: datetime | None, last: datetime | None, allow_erasing: bool
+    site_file: str | None,
+    as_of: str | None,
+    first: datetime | None,
+    last: datetime | None,
+    allow_erasing: bool,
+    has_alerts: bool,
 ) -> int:
     """Build everything that is new or stale, check it and publish it."""
     site = _site(site_file)
     if first and last and first > last:
         raise SiteFileError(f"--from is {first.date()}, after --to, {last.date()}; expected the same or an earlier day")
-    return _build(site, _instant(as_of), first and first.date(), last and last.date(), allow_erasing)
+    if has_alerts and not site.content.alerts.has_receiver:
+        err.print(f"{site.path}: nobody is told of failures: [alerts] names nobody", markup=False, style="yellow")
+    return _build(site, _instant(as_of), first and first.date(), last and last.date(), allow_erasing, has_alerts)
+
+
+@main.command()
+@_site_option
+@click.option("--test", "is_test", is_flag=True, help="Send a message that says that nothing is wrong.")
+@_errors_told
+def alert(site_file: str | None, is_test: bool) -> int:
+    """Send the alerts that are due: blocked publishing, stale sources, reminders, and what is over.
+
+    Judges what the last build left, and builds nothing. Exits with 0 when every receiver took what was sent, 1 when
+    one did not, 2 when the site file names none.
+    """
+    from capacity_dagster import alerts, receivers
+
+    site = _site(site_file)
+    _require_receiver(site)
+    now = datetime.now(UTC)
+    with _progress() as tell:
+        tell("sending")
+        if is_test:
+            sent = receivers.send(site.content.alerts, alerts.test_message(site, now), now)
+        else:
+            sent = alerts.watch(site, now)
+    return _told_sent(sent)
+
+
+@main.command("prune-runs")
+@_site_option
+@click.option("--keep-days", type=click.IntRange(min=1), default=90, show_default=True, help="Of the history of runs.")
+@_errors_told
+def prune_runs(site_file: str | None, keep_days: int) -> int:
+    """Remove from Dagster's history the runs that ended long ago; of each job the last one stays.
+
+    Those stay that last materialised a table or a day. No data are removed.
+    """
+    from capacity_dagster.pruning import prune_runs as prune
+
+    with _progress() as tell:
+        pruned = prune(_site(site_file), datetime.now(UTC) - timedelta(days=keep_days), tell)
+    out.print(f"{counted(pruned, 'run')} removed that ended more than {counted(keep_days, 'day')} ago", markup=False)
+    return EXIT_BUILT
 
 
 @main.command()
@@ -324,12 +377,24 @@ def demo(directory: Path, generate: bool, attempts: int, days: int, charges: int
 
 
 def _build(
-    site: Site, as_of: datetime | None, first: date | None, last: date | None, allows_erasing: bool = False
+    site: Site,
+    as_of: datetime | None,
+    first: date | None,
+    last: date | None,
+    allows_erasing: bool = False,
+    has_alerts: bool = False,
 ) -> int:
     from capacity_dagster.building import build_site
 
-    with _progress() as tell:
-        result = build_site(site, as_of, first, last, tell, allows_erasing)
+    try:
+        with _progress() as tell:
+            result = build_site(site, as_of, first, last, tell, allows_erasing)
+    except Exception as error:
+        if has_alerts:
+            _alert(site, [str(error) or type(error).__name__])
+        raise
+    if has_alerts:
+        _alert(site, result.errors)
     for problem in result.problems:
         err.print(problem, markup=False, style="red")
     for failure in result.failures:
@@ -343,6 +408,35 @@ def _build(
     if result.problems:
         return EXIT_UNUSABLE
     return EXIT_CHECK_FAILED if result.failures else EXIT_BUILT
+
+
+def _require_receiver(site: Site) -> None:
+    if not site.content.alerts.has_receiver:
+        raise SiteFileError(
+            f"{site.path}: nobody is to be told; expected 'recipients' or 'webhook_variable' in the section [alerts]"
+        )
+
+
+def _alert(site: Site, errors: list[str]) -> None:
+    """Tells what is due after a build; that this fails fails no build."""
+    from capacity_dagster.alerts import failed_run, watch
+
+    now = datetime.now(UTC)
+    try:
+        watch(site, now, [failed_run(site, "build", errors, now)] if errors else [], [] if errors else ["build"])
+    except OSError as error:
+        err.print(f"alerts were not sent: {error}", markup=False, style="yellow")
+
+
+def _told_sent(sent: "Sequence[Sent]") -> int:
+    for each in sent:
+        if each.problem is None:
+            out.print(f"{each.receiver}: sent", markup=False)
+        else:
+            err.print(f"{each.receiver}: not sent: {each.problem}", markup=False, style="red")
+    if not sent:
+        out.print("nothing is due", markup=False)
+    return EXIT_NOT_SENT if any(each.problem for each in sent) else EXIT_SENT
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from capacity_dagster.errors import SiteFileError
 from capacity_dagster.site_sections import Section, SiteFile, listed
 
 SITE_VARIABLE = "CAPACITY_SITE"
+HOME_VARIABLE = "CAPACITY_DAGSTER_HOME"
 
 
 class Site:
@@ -29,8 +30,8 @@ class Site:
 
     @property
     def sha256(self) -> str:
-        """Changes when what the site file says does."""
-        return hashlib.sha256(self.content.model_dump_json().encode()).hexdigest()
+        """Changes when what the site file says of the numbers does; who is told of failures changes none."""
+        return hashlib.sha256(self.content.model_dump_json(exclude={"alerts"}).encode()).hexdigest()
 
     @property
     def landing(self) -> Path:
@@ -69,8 +70,8 @@ class Site:
 
     @property
     def dagster_home(self) -> Path:
-        """Dagster's own storage."""
-        return self.work / "dagster_home"
+        """Dagster's own storage: the site's, unless a service has another, which its environment names."""
+        return Path(os.environ.get(HOME_VARIABLE) or self.work / "dagster_home")
 
 
 def shipped_demo() -> Path:

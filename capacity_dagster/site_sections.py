@@ -318,6 +318,64 @@ class Collect(Section):
     slurm: SlurmCollection = SlurmCollection()
 
 
+Address = Annotated[str, Field(pattern=r"^[^\s@<>()\[\],;:\"\\]+@[^\s@<>()\[\],;:\"\\]+$", max_length=254)]
+VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+"""A secret is named by the environment variable that holds it, and never written into a site file."""
+
+
+class Smtp(Section):
+    """The server that takes e-mail."""
+
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]+$")] = "localhost"
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Without it 587 for `starttls`, 465 for `tls`, 25 for `none`."""
+    sender: Address = "capacity-dagster@localhost"
+    user: Annotated[str, Field(min_length=1)] | None = None
+    password_variable: VariableName | None = None
+
+    @model_validator(mode="after")
+    def _password_is_hidden(self) -> "Smtp":
+        if (self.user is None) != (self.password_variable is None):
+            raise ValueError("alerts.smtp: expected both of 'user' and 'password_variable', or neither")
+        if self.user and self.tls == "none":
+            raise ValueError("alerts.smtp: tls is 'none', which shows the password; expected 'starttls' or 'tls'")
+        return self
+
+
+class StaleRule(Section):
+    """After how long without a delivery one source is stale."""
+
+    kind: SourceKind
+    cluster: ClusterName | None = None
+    stale_after_hours: Annotated[float, Field(gt=0)]
+    """`inf`: never."""
+
+
+class Alerts(Section):
+    """Who is told when something needs somebody."""
+
+    recipients: tuple[Address, ...] = ()
+    smtp: Smtp = Smtp()
+    webhook_variable: VariableName | None = None
+    """The environment variable that holds the webhook's URL, which is a secret."""
+    webhook_fields: Literal["all", "text"] = "all"
+    """`text`: for chat tools that refuse a field that they do not know."""
+    stale_after_hours: Annotated[float, Field(gt=0)] = 36
+    """After how long a source that delivered regularly is stale, or twice its usual gap where that is longer."""
+    sources: tuple[StaleRule, ...] = ()
+    """Other limits for some sources; the first that fits wins."""
+    sample_rows: bool = True
+    """Whether messages quote a row that breaks a check, which may name people."""
+    runbook_url: Annotated[str, Field(pattern=r"^https?://[^\s#]+$")] | None = None
+    """Where the site's engineers read docs/runbook.md."""
+
+    @property
+    def has_receiver(self) -> bool:
+        """Whether anybody is to be told."""
+        return bool(self.recipients or self.webhook_variable)
+
+
 class SiteFile(Section):
     """The whole of `site.toml`."""
 
@@ -336,6 +394,7 @@ class SiteFile(Section):
     privacy: Privacy = Privacy()
     resources: Resources = Resources()
     collect: Collect = Collect()
+    alerts: Alerts = Alerts()
 
     @model_validator(mode="after")
     def _consistent(self) -> "SiteFile":
@@ -351,6 +410,12 @@ class SiteFile(Section):
             if rule.cluster not in self.clusters:
                 raise ValueError(
                     f"charge_rules[{position}]: cluster '{rule.cluster}' is not declared; "
+                    f"expected one of {listed(self.clusters)}"
+                )
+        for position, stale_rule in enumerate(self.alerts.sources, start=1):
+            if stale_rule.cluster is not None and stale_rule.cluster not in self.clusters:
+                raise ValueError(
+                    f"alerts.sources[{position}]: cluster '{stale_rule.cluster}' is not declared; "
                     f"expected one of {listed(self.clusters)}"
                 )
         if UNASSIGNED in self.clusters:

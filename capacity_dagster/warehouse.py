@@ -62,6 +62,9 @@ create table if not exists {database}.state.checks (
 );
 create table if not exists {database}.state.load_checks (table_name varchar, load_id varchar, counts bigint[]);
 create table if not exists {database}.state.load_jobs (load_id varchar, job_block bigint);
+create table if not exists {database}.state.load_days (
+    load_id varchar, cluster varchar, record_date date, newest_at timestamp
+);
 create table if not exists {database}.state.published (content varchar);
 """
 

@@ -1,5 +1,7 @@
 """Words that messages share."""
 
+from datetime import timedelta
+
 
 def counted(number: int, noun: str) -> str:
     """A number with its noun: `1 row`, `1,204 rows`."""
@@ -18,3 +20,12 @@ def printable(text: str, keeps: str = "\n\t") -> str:
 def shown(name: str) -> str:
     """A name that others chose, in one line."""
     return printable(name, keeps="")
+
+
+def lasted(span: timedelta) -> str:
+    """How long something takes or is ago, in its largest unit: `3 days`, `5 hours`, `1 minute`."""
+    seconds = max(0, int(span.total_seconds()))
+    for noun, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= 2 * size or (noun == "minute" and seconds >= size):
+            return counted(seconds // size, noun)
+    return counted(seconds, "second")

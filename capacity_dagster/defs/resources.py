@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 
 import dagster as dg
 import duckdb
@@ -10,6 +10,7 @@ from dagster_duckdb import DuckDBResource
 from pydantic import PrivateAttr
 
 from capacity_dagster import progress
+from capacity_dagster.health import record_health
 from capacity_dagster.materialise import Materialiser
 from capacity_dagster.site_file import load_site, site_path
 from capacity_dagster.sources.landing import parse_instant
@@ -52,6 +53,7 @@ class WarehouseResource(DuckDBResource):
                 yield self
             finally:
                 self._materialiser = None
+                record_health(warehouse, datetime.now(UTC))
 
     @contextmanager
     def get_connection(self) -> Iterator[duckdb.DuckDBPyConnection]:
