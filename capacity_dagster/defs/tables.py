@@ -104,7 +104,7 @@ def _result(outcome: Outcome) -> dg.MaterializeResult:
     return dg.MaterializeResult(
         asset_key=key_of(outcome.table),
         metadata=outcome_metadata(outcome),
-        check_results=[check_result(outcome.table, check) for check in outcome.checks],
+        check_results=[check_result(key_of(outcome.table), check) for check in outcome.checks],
     )
 
 
