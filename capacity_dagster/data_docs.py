@@ -17,7 +17,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from capacity_dagster.tables.catalogue import Catalogue
+from capacity_dagster.tables.catalogue import SUITES, Catalogue
 from capacity_dagster.tables.checks import NOTHING_TO_JUDGE, CheckOutcome
 from capacity_dagster.tables.contract import SEVERITIES
 from capacity_dagster.tables.judge import CpuTime, great_expectations
@@ -26,6 +26,8 @@ from capacity_dagster.warehouse import Warehouse
 
 FOLDER = "data_docs"
 INDEX = "index.html"
+RECORDED_AS = f"{SUITES}.{FOLDER}"
+"""The name under which the state of the pages is kept, and what writing them took."""
 KNOWN = ".pages.json"
 """What each page in the folder was made of."""
 
@@ -105,6 +107,9 @@ def write_data_docs(warehouse: Warehouse, catalogue: Catalogue, suites: Iterable
         if file.name not in made_of:
             file.unlink()
     (folder / KNOWN).write_text(json.dumps(made_of), encoding="utf-8")
+    if stale:
+        with warehouse.transaction():
+            warehouse.record(RECORDED_AS, "", {}, len(made_of), [], True, spent.seconds)
     return DataDocs(folder, sorted(made_of), sorted(stale), spent.seconds)
 
 

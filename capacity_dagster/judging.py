@@ -37,7 +37,7 @@ def judge_stale_suites(warehouse: Warehouse, suites: Iterable[WrittenSuite]) -> 
         outcomes = judge_suite(warehouse.connection, suite)
         outcomes[0] = replace(outcomes[0], cpu_seconds=spent.seconds)
         with warehouse.transaction():
-            warehouse.record(suite.full_name, suite.code_hash, inputs, 0, [], True, 0.0)
+            warehouse.record(suite.full_name, suite.code_hash, inputs, 0, [], True, outcomes[0].cpu_seconds)
             warehouse.store_checks(suite.full_name, outcomes)
     return {suite.full_name: warehouse.stored_checks(suite.full_name) for suite in suites}
 

@@ -172,8 +172,13 @@ def test_only_stale_suites_are_judged(warehouse: Warehouse, tmp_path: Path) -> N
 
 
 def test_what_judging_took_is_recorded(warehouse: Warehouse, tmp_path: Path) -> None:
-    (outcomes,) = judge_stale_suites(warehouse, [written_suite(tmp_path / "one")]).values()
+    suite = written_suite(tmp_path / "one")
+    (outcomes,) = judge_stale_suites(warehouse, [suite]).values()
     assert [outcome.cpu_seconds > 0 for outcome in outcomes] == [True, False]
+    docs = docs_of(warehouse, suite)
+    recorded = dict(warehouse.rows("select table_name, cpu_seconds from pipeline.state.tables"))
+    assert recorded["suites.one"] == outcomes[0].cpu_seconds
+    assert 0 < recorded["suites.data_docs"] <= docs.cpu_seconds
 
 
 def test_a_critical_suite_blocks_publishing_until_it_is_judged_again(
@@ -226,4 +231,4 @@ def test_a_browser_runs_and_loads_nothing(warehouse: Warehouse, tmp_path: Path) 
 def test_suites_of_the_product_have_names_of_their_own(catalogue: Catalogue) -> None:
     names = [suite.name for suite in load_suites()]
     assert not set(names) & {table.full_name for table in catalogue}
-    assert "index" not in names
+    assert not set(names) & {"index", "data_docs"}

@@ -186,6 +186,13 @@ def test_suites_read_what_there_is_and_say_what_to_do() -> None:
             assert rule.kwargs.get("column") not in each.content.key, each.name
 
 
+def test_the_page_lists_every_rule() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "suites.md").read_text(encoding="utf-8")
+    for each in load_suites():
+        for name, rule in each.content.expectations.items():
+            assert f"| `{each.name}` | `{name}` | {rule.severity} | `{rule.kwargs['column']}`" in page
+
+
 ROWS = st.lists(
     st.tuples(
         st.one_of(st.none(), st.integers(-3, 3), st.integers(-(2**63), 2**63 - 1)),
