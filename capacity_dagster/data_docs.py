@@ -4,7 +4,8 @@ What belongs here: what is on the pages, and writing those that changed. What do
 
 Great Expectations renders each rule; the frame and the style are ours, as its own pages load theirs, and scripts, from
 the net. A page depends on nothing but what its suite found: the same results give the same bytes. Values that somebody
-delivered are text on it, whatever they are: they are escaped, and the browser is told to run and to load nothing.
+delivered are text on it, whatever they are: they are escaped, and the browser is told to run and to load nothing. Names
+of users are not on it.
 """
 
 import hashlib
@@ -26,6 +27,8 @@ from capacity_dagster.warehouse import Warehouse
 
 FOLDER = "data_docs"
 INDEX = "index.html"
+PEOPLE = {"user_name"}
+"""Columns that name people. Pages are published, perhaps to others than what was delivered; checks have the names."""
 RECORDED_AS = f"{SUITES}.{FOLDER}"
 """The name under which the state of the pages is kept, and what writing them took."""
 KNOWN = ".pages.json"
@@ -69,8 +72,10 @@ class _Page:
                     "severity": each.name.rpartition("_")[2],
                     "description": each.description.removeprefix(self.description).strip(),
                     **_state(each),
-                    "validations": each.validations,
-                    "sample": each.sample,
+                    "validations": [_without_people(validation) for validation in each.validations],
+                    "sample": [
+                        {name: value for name, value in row.items() if name not in PEOPLE} for row in each.sample
+                    ],
                     "rules": len(each.rules),
                 }
                 for each in self.outcomes
@@ -234,6 +239,14 @@ class _Writer:
         document.sections = document.sections[1:]  # the first is an overview, which the frame has
         rendered: str = self._sections.render(document)
         return rendered
+
+
+def _without_people(validation: dict[str, Any]) -> dict[str, Any]:
+    """A rule without the values that name somebody."""
+    if PEOPLE.isdisjoint((validation["kwargs"].get("column"), *validation["kwargs"].get("column_list", ()))):
+        return validation
+    kept = {name: value for name, value in validation["result"].items() if not name.startswith("partial_")}
+    return {**validation, "result": kept}
 
 
 def _renderable(result: dict[str, Any]) -> dict[str, Any]:

@@ -139,6 +139,32 @@ def test_what_is_delivered_is_text_and_nothing_is_loaded(warehouse: Warehouse, t
             assert "<i>a.txt</i>" in page.text
 
 
+def test_no_page_names_a_user(warehouse: Warehouse, tmp_path: Path) -> None:
+    folder = tmp_path / "people"
+    folder.mkdir()
+    (folder / "query.sql").write_text("select 'alpha' as cluster, 'ann-real-name' as user_name")
+    (folder / "examples.sql").write_text("select 'ann-real-name' as user_name, 'acc1' as account")
+    (folder / "suite.yaml").write_text(
+        """
+description: One row per user.
+key: [cluster]
+expectations:
+  nobody:
+    type: expect_column_values_to_be_in_set
+    kwargs: {column: user_name, value_set: [bob]}
+    severity: warning
+    meaning: Somebody.
+"""
+    )
+    docs = docs_of(warehouse, read_suite(folder))
+    page = Page(docs.folder / "people.html")
+    assert "acc1" in page.text
+    assert "1 of 1 rules broken" in page.text
+    assert "ann-real-name" not in page.source
+    (outcome,) = warehouse.stored_checks("suites.people")
+    assert outcome.sample == [{"user_name": "ann-real-name", "account": "acc1"}]
+
+
 def test_same_results_give_the_same_bytes_and_only_what_changed_is_written(
     warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
