@@ -101,13 +101,16 @@ class Bench:
 
     def build(self, label: str, site: Path) -> Results:
         """What `capacity build` of a site used; data is what its tables say, and the rest is orchestration."""
-        before = table_seconds(site)
+        before, judged_before = table_seconds(site), judging_seconds(site)
         used, _ = self.run(label, "-m", "capacity_dagster", "build", "--site", site)
-        after = table_seconds(site)
+        after, judged = table_seconds(site), judging_seconds(site)
         tables = {name: seconds for name, seconds in after.items() if before.get(name) != seconds}
         used["stages"] = dict(sorted(tables.items(), key=lambda item: -item[1]))
         used["data_cpu_seconds"] = round(sum(tables.values()), 3)
         used["gx_import_cpu_seconds"] = self.results["gx_import_cpu_seconds"]
+        used["gx_stages"] = {name: seconds for name, seconds in judged.items() if judged_before.get(name) != seconds}
+        used["gx_cpu_seconds"] = round(sum(used["gx_stages"].values()), 3)
+        used["gx_share"] = round(used["gx_cpu_seconds"] / (used["cpu_seconds"] - used["gx_import_cpu_seconds"]), 4)
         used["orchestration_cpu_seconds"] = round(
             used["cpu_seconds"] - used["data_cpu_seconds"] - used["gx_import_cpu_seconds"], 3
         )
@@ -330,6 +333,23 @@ def table_seconds(site: Path) -> dict[str, float]:
     return found
 
 
+def judging_seconds(site: Path) -> dict[str, float]:
+    """The CPU seconds of suites, by table or suite, and of their pages, as recorded when they were judged last.
+
+    Counting in SQL is in them, the import of GX is not. They are a part of `table_seconds`.
+    """
+    database = site / "work/pipeline.duckdb"
+    if not database.exists():
+        return {}
+    with duckdb.connect(str(database), read_only=True) as connection:
+        rows = connection.execute(
+            "select table_name, sum(cast(result ->> 'cpu_seconds' as double)) as seconds from state.checks "
+            "group by table_name having seconds > 0 "
+            "union all select table_name, cpu_seconds from state.tables where table_name = 'suites.data_docs'"
+        ).fetchall()
+    return dict(rows)
+
+
 def growth(results: Results) -> dict[str, dict[str, float]]:
     """By contender: the exponent by which CPU seconds grew with the attempts, from each size to the next."""
     found: dict[str, dict[str, float]] = {}
@@ -399,6 +419,7 @@ def show(results: Results) -> None:
                 f"product: {built['data_cpu_seconds']:,.1f} CPU s in tables, {built['gx_import_cpu_seconds']:.1f} for "
                 f"importing GX, {built['orchestration_cpu_seconds']:,.1f} otherwise"
             )
+            out.print(f"of it, {judged_in(built)}")
             bills = size["scenarios"].get("bills", {})
             if bills.get("cpu_seconds"):
                 more = bills["cpu_seconds"] / built["cpu_seconds"] - 1
@@ -408,7 +429,8 @@ def show(results: Results) -> None:
             if day.get("data_cpu_seconds"):
                 share = built["data_cpu_seconds"] / day["data_cpu_seconds"]
                 out.print(
-                    f"one new day: {day['data_cpu_seconds']:.1f} CPU s in tables, 1/{share:.0f} of the full build's"
+                    f"one new day: {day['data_cpu_seconds']:.1f} CPU s in tables, 1/{share:.0f} of the full build's; "
+                    f"of it, {judged_in(day)}"
                 )
         killed = size["scenarios"].get("killed", {})
         if killed.get("kills"):
@@ -420,6 +442,11 @@ def show(results: Results) -> None:
     for name, steps in results["growth"].items():
         told_steps = ", ".join(f"{exponent:.2f} ({step})" for step, exponent in steps.items())
         out.print(f"CPU of {name} grows with rows to the power of {told_steps}")
+
+
+def judged_in(built: Results) -> str:
+    """What suites cost a build."""
+    return f"{built['gx_cpu_seconds']:.2f} CPU s in suites, checkpoints and their pages, {built['gx_share']:.1%} of all"
 
 
 def arguments() -> argparse.Namespace:

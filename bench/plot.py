@@ -125,6 +125,11 @@ def _remarks_on_product(product: dict[str, Any], day: float | None) -> list[str]
         f"Of the product's CPU seconds {product['data_cpu_seconds']:,.1f} are its tables', "
         f"{product['gx_import_cpu_seconds']:.1f} importing GX, {product['orchestration_cpu_seconds']:,.1f} the rest.\n"
     ]
+    if "gx_cpu_seconds" in product:
+        remarks.append(
+            f"{product['gx_cpu_seconds']:.1f} of them are suites, checkpoints and their pages: "
+            f"{product['gx_share']:.1%} of the build, without the import.\n"
+        )
     if day:
         remarks.append(
             f"One new day's tables: {day:.1f}, 1/{product['data_cpu_seconds'] / day:.0f} of the full build's.\n"

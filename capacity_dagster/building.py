@@ -14,6 +14,7 @@ import duckdb
 
 from capacity_dagster.errors import SourceError
 from capacity_dagster.health import record_health
+from capacity_dagster.judging import stale_suites
 from capacity_dagster.landed import stale_deliveries
 from capacity_dagster.materialise import Materialiser
 from capacity_dagster.outcome import Outcome
@@ -23,8 +24,9 @@ from capacity_dagster.site_file import SITE_VARIABLE, Site
 from capacity_dagster.sources.landing import Delivery, scan
 from capacity_dagster.sources.object_store import mirror
 from capacity_dagster.sources.reader import CheckedLoad, Reader
-from capacity_dagster.tables.catalogue import load_catalogue
+from capacity_dagster.tables.catalogue import SUITES, load_catalogue
 from capacity_dagster.tables.checks import DELIVERIES_CHECK
+from capacity_dagster.tables.suites import load_suites
 from capacity_dagster.versions import Publication, current
 from capacity_dagster.warehouse import Warehouse, locked, remedy
 from capacity_dagster.wording import counted, shown
@@ -173,10 +175,11 @@ def selection(materialiser: Materialiser, deliveries: list[Delivery], is_forced:
         stale |= by_day  # one step builds them all
     published = current(materialiser.warehouse.site.published)
     selected = catalogue.downstream_of(stale)
-    if selected:
-        return [*selected, "published.current"]
+    last = ["published.data_docs", "published.current"]
+    if selected or stale_suites(materialiser.warehouse, load_suites()):
+        return [*selected, *last]
     is_published = published is not None and materialiser.warehouse.published_state() == publishable(materialiser)
-    return [] if is_published or failed_checks(materialiser.warehouse) else ["published.current"]
+    return [] if is_published or failed_checks(materialiser.warehouse) else last
 
 
 def _nothing_new(warehouse: Warehouse, site: Site) -> BuildResult:
@@ -282,7 +285,7 @@ def _warnings(warehouse: Warehouse, built: set[str]) -> list[str]:
     return [
         f"{table}: {check.name} warns about {counted(check.failed_rows, 'row')}. {check.description}"
         for table, check in warehouse.all_checks()
-        if table in built and not check.is_blocking and not check.has_passed
+        if (table in built or table.startswith(f"{SUITES}.")) and not check.is_blocking and not check.has_passed
     ]
 
 

@@ -3,8 +3,8 @@
 What belongs here: which deliveries a raw table stands for, and its checks. What does not: reading a file (`sources`).
 """
 
-import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from capacity_dagster.errors import SourceError
@@ -23,6 +23,7 @@ from capacity_dagster.tables.catalogue import (
     Table,
 )
 from capacity_dagster.tables.checks import DELIVERIES_CHECK, DELIVERIES_PROMISE, CheckOutcome, sample_rows
+from capacity_dagster.tables.judge import CpuTime
 from capacity_dagster.tables.quoting import file_literal, identifier, literal, parquet
 from capacity_dagster.warehouse import Change, Warehouse, naive
 from capacity_dagster.wording import counted, shown
@@ -56,7 +57,7 @@ def bring_landed_up_to_date(
     warehouse: Warehouse, table: Table, tell: Callable[[str], None] = lambda _: None
 ) -> Outcome:
     """Reads what is delivered of one kind, each content once, and points the table's view at it."""
-    started = time.process_time()
+    spent = CpuTime()
     connection = warehouse.connection
     reader = Reader(warehouse.site, table)
     loads: list[Load] = []
@@ -88,7 +89,6 @@ def bring_landed_up_to_date(
             deliveries=loads,
             problems=problems,
         )
-    had_expectations = bool(expectations.import_cpu_seconds)
     with warehouse.transaction():
         _record_loads(warehouse, table, loads)
         connection.execute(_raw_view(table, loads))
@@ -100,9 +100,7 @@ def bring_landed_up_to_date(
         reasons = _told_files({(key[1], key[0]) for key in before}, {(key[1], key[0]) for key in after})
         reasons += [f"{len(problems)} of {table.name} cannot be used"] if problems else []
         reasons = reasons or ["its definition changed" if loads else "nothing is delivered"]
-        checks, cpu_seconds = _check_loads(warehouse, table, problems), time.process_time() - started
-        if not had_expectations:
-            cpu_seconds -= sum(expectations.import_cpu_seconds)
+        checks, cpu_seconds = _check_loads(warehouse, table, problems), spent.seconds
         warehouse.record(table.full_name, code_hash, {}, row_count, [Change()], True, cpu_seconds)
         changed = {load_id for load_id, *_ in before ^ after}
         warehouse.record_keys(table.full_name, sorted(changed))
@@ -307,7 +305,6 @@ def _record_job_blocks(warehouse: Warehouse, loads: list[Load]) -> None:
 
 
 def _check_loads(warehouse: Warehouse, table: Table, problems: list[str]) -> list[CheckOutcome]:
-    connection = warehouse.connection
     rejected = warehouse.rows(
         "select reject_reason, count(*), min(source_file), min(source_line) from landing.rejected "
         "where source_kind = ? group by all order by 2 desc, 1",
@@ -326,14 +323,22 @@ def _check_loads(warehouse: Warehouse, table: Table, problems: list[str]) -> lis
                 for row in rejected
             ],
             sample=sample_rows(
-                connection,
+                warehouse.connection,
                 "select source_file, source_line, reject_reason, left(record_text, 300) as record_text "
                 f"from landing.rejected where source_kind = {literal(table.name)} "
                 "order by reject_reason, source_file, source_line",
             ),
         ),
-        *expectations.check_expectations(connection, table, _rule_counts(warehouse, table)),
+        *_check_expectations(warehouse, table),
     ]
+
+
+def _check_expectations(warehouse: Warehouse, table: Table) -> list[CheckOutcome]:
+    """The outcomes of the contract's suites; the first says what judging them took."""
+    spent = CpuTime()
+    counted_rows = _rule_counts(warehouse, table)
+    outcomes = expectations.check_expectations(warehouse.connection, table, counted_rows)
+    return [replace(each, cpu_seconds=0.0 if index else spent.seconds) for index, each in enumerate(outcomes)]
 
 
 def _rule_counts(warehouse: Warehouse, table: Table) -> list[int]:

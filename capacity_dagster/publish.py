@@ -19,15 +19,19 @@ import duckdb
 
 from capacity_dagster import progress
 from capacity_dagster.closing import closed_months, put_what_was_signed, restated_months, signed_relation
+from capacity_dagster.data_docs import FOLDER as DATA_DOCS
+from capacity_dagster.data_docs import data_docs_folder
 from capacity_dagster.durable import copy_file, link_or_copy, make_durable, point
 from capacity_dagster.errors import CapacityError
 from capacity_dagster.exports import export_month, exported_months
+from capacity_dagster.judging import stale_suites
 from capacity_dagster.materialise import Materialiser
 from capacity_dagster.parquet_files import planned_files, write_files, writer_version
 from capacity_dagster.plots import draw_plots
 from capacity_dagster.tables.catalogue import Catalogue, Table, assets_folder
 from capacity_dagster.tables.checks import CheckOutcome
 from capacity_dagster.tables.quoting import identifier, literal
+from capacity_dagster.tables.suites import load_suites
 from capacity_dagster.trust import trust_by_cluster, trust_line
 from capacity_dagster.versions import CURRENT, MANIFEST, VERSIONS, Publication, code_version, current
 from capacity_dagster.warehouse import Warehouse, naive
@@ -78,6 +82,7 @@ def publish(materialiser: Materialiser, run_id: str) -> Publication:
     _write_database(warehouse, scratch / "capacity.duckdb", tables_told)
     progress.started("drawing plots")
     plots = draw_plots(scratch / "capacity.duckdb", scratch / "plots")
+    pages = _put_data_docs(warehouse, scratch, before)
     manifest = {
         "version": number,
         "published_at": datetime.now(UTC).isoformat("T", "seconds"),
@@ -108,6 +113,7 @@ def publish(materialiser: Materialiser, run_id: str) -> Publication:
         "tables": tables_told,
         "exports": exports_told,
         "plots": plots,
+        "data_docs": pages,
         "checks": _check_results(warehouse),
         "state": state,
         "core_state": _states(warehouse, catalogue.of_layer("core")),
@@ -139,7 +145,9 @@ def _refuse_unless_sound(materialiser: Materialiser) -> None:
         if warehouse.version(table.full_name) is None:
             problems.append(f"{table.full_name}: was never built")
     if not problems:
-        problems += [f"{name}: is stale; build it first" for name in materialiser.stale_tables()]
+        blocking = [suite for suite in load_suites() if "critical" in suite.severities]
+        stale = [*materialiser.stale_tables(), *(suite.full_name for suite in stale_suites(warehouse, blocking))]
+        problems += [f"{name}: is stale; build it first" for name in stale]
         problems += from_the_future(warehouse, naive(datetime.now(UTC)))
     if problems:
         raise PublishRefused("nothing is published:\n" + "\n".join(f"  {problem}" for problem in problems))
@@ -248,6 +256,19 @@ def _write_exports(
     return told
 
 
+def _put_data_docs(warehouse: Warehouse, scratch: Path, before: Publication | None) -> dict[str, Any]:
+    """The pages on what the suites found, as they were written before; none where none were."""
+    told: dict[str, Any] = {}
+    published = before.manifest.get("data_docs", {}) if before else {}
+    for page in sorted(data_docs_folder(warehouse).glob("*.html")):
+        (scratch / DATA_DOCS).mkdir(exist_ok=True)
+        name = f"{DATA_DOCS}/{page.name}"
+        shutil.copyfile(page, scratch / name)
+        told[name] = {"sha256": hashlib.sha256(page.read_bytes()).hexdigest()}
+        _share(before, published, scratch, name, told[name])
+    return told
+
+
 def _share(
     before: Publication | None, published: dict[str, Any], scratch: Path, name: str, told: dict[str, Any]
 ) -> None:
@@ -340,7 +361,8 @@ def _readme(catalogue: Catalogue, manifest: dict[str, Any]) -> str:
 This folder never changes. `capacity.duckdb` (DuckDB 1.4 or later) holds the schemas `mart` and `report`, with a
 comment on each table and column (`select * from duckdb_columns()`); `parquet/<schema>/<table>/` holds the same, one
 file a month, a day of a large month, or a table: read all of a folder. `focus/` has what owned capacity cost as bills
-in the terms of FOCUS, for other tools. Months in `report.closed_months` stay as they were signed. Open what the link
+in the terms of FOCUS, for other tools. `data_docs/index.html` says what was expected of the data, and what was found.
+Months in `report.closed_months` stay as they were signed. Open what the link
 `current` points to, resolved once: `duckdb -readonly "$(readlink -f current)/capacity.duckdb"`.
 
 Never average a rate: `report.efficiency('month')`, `report.team_efficiency('month')`, `report.cost_per_hour('month')`

@@ -26,7 +26,7 @@ import duckdb
 from capacity_dagster import privacy
 from capacity_dagster.errors import WorkError
 from capacity_dagster.site_file import Site
-from capacity_dagster.tables.catalogue import CLOSED, PUBLISHED, PUBLISHED_LAYERS, SITE_SCHEMA, shared_sql
+from capacity_dagster.tables.catalogue import CLOSED, PUBLISHED, PUBLISHED_LAYERS, SITE_SCHEMA, SUITES, shared_sql
 from capacity_dagster.tables.checks import CheckOutcome
 from capacity_dagster.tables.quoting import literal
 
@@ -387,8 +387,10 @@ def _listed(names: tuple[str, ...] | None) -> str:
 
 
 def database_of(table_name: str) -> str:
-    """The database file that a table, named with its schema, lives in."""
+    """The database file that a table, named with its schema, lives in, or in which the state of a suite is kept."""
     schema = table_name.split(".")[0]
+    if schema == SUITES:
+        return "pipeline"
     return next(database for database, schemas in SCHEMAS.items() if schema in schemas)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from capacity_dagster.data_docs import INDEX, DataDocs
 from capacity_dagster.outcome import Outcome
 from capacity_dagster.plots import reasons_picture
 from capacity_dagster.quarantine import explained
@@ -134,7 +135,7 @@ def arrival_metadata(changes: list[Change]) -> dict[str, Any]:
     }
 
 
-def check_result(table: Table, check: CheckOutcome) -> dg.AssetCheckResult:
+def check_result(asset_key: dg.AssetKey, check: CheckOutcome) -> dg.AssetCheckResult:
     """A check's outcome, with its rules and sample rows."""
     metadata: dict[str, Any] = {"failed rows": check.failed_rows}
     if check.rules:
@@ -143,7 +144,7 @@ def check_result(table: Table, check: CheckOutcome) -> dg.AssetCheckResult:
         metadata["sample"] = _table(check.sample)
     return dg.AssetCheckResult(
         check_name=check.name,
-        asset_key=dg.AssetKey([table.layer, table.name]),
+        asset_key=asset_key,
         passed=check.has_passed,
         severity=dg.AssetCheckSeverity.ERROR if check.is_blocking else dg.AssetCheckSeverity.WARN,
         description=check.description,
@@ -170,6 +171,16 @@ def quarantine_metadata(reasons: list[dict[str, Any]]) -> dict[str, Any]:
         for row in reasons
     ]
     return {"top reasons": _inline(reasons_picture(reasons), "top reasons"), "rejected": _table(told)}
+
+
+def data_docs_metadata(docs: DataDocs) -> dict[str, Any]:
+    """Where the pages are, and what was written anew."""
+    return {
+        "index": dg.MetadataValue.path(str(docs.folder / INDEX)),
+        "pages": len(docs.pages),
+        "pages written": dg.MetadataValue.text(", ".join(docs.written) or "none: nothing on them changed"),
+        "cpu_seconds": round(docs.cpu_seconds, 3),
+    }
 
 
 def publication_metadata(publication: Publication) -> dict[str, Any]:

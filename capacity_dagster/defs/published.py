@@ -3,6 +3,7 @@
 import dagster as dg
 
 from capacity_dagster import progress
+from capacity_dagster.defs.data_docs import DATA_DOCS
 from capacity_dagster.defs.landing import DAILY
 from capacity_dagster.defs.metadata import publication_metadata
 from capacity_dagster.defs.resources import WarehouseResource
@@ -14,7 +15,7 @@ PUBLISHED = dg.AssetKey(["published", "current"])
 
 @dg.asset(
     key=PUBLISHED,
-    deps=[dg.AssetKey([table.layer, table.name]) for table in load_catalogue() if table.is_published],
+    deps=[*(dg.AssetKey([table.layer, table.name]) for table in load_catalogue() if table.is_published), DATA_DOCS],
     description="One row per published version: the mart and the report as analysts open them, immutable.\n\n"
     "Refuses while a blocking check has not passed on the current state of its table; the version before stays.",
     group_name="published",

@@ -120,7 +120,7 @@ def _result(outcome: Outcome, more: dict[str, Any] | None = None) -> dg.Material
     return dg.MaterializeResult(
         asset_key=key_of(outcome.table),
         metadata={**outcome_metadata(outcome), **(more or {})},
-        check_results=[check_result(outcome.table, check) for check in outcome.checks],
+        check_results=[check_result(key_of(outcome.table), check) for check in outcome.checks],
     )
 
 

@@ -26,6 +26,8 @@ SITE_SCHEMA = "site"
 PUBLISHED, CLOSED = "published", "closed"
 """Schemas of what was published last, and of closed months as they were signed: the report's tables, and some below."""
 LANDING = "landing"
+SUITES = "suites"
+"""The folder of suites, and what their names begin with."""
 LOAD_COLUMNS = ("source_file", "content_sha256", "collected_at")
 """Columns that the view of a raw table adds to each record from its delivery."""
 DAYS = "days"
@@ -143,26 +145,26 @@ class Table:
     @cached_property
     def inputs(self) -> tuple[str, ...]:
         """The tables that the query reads, as `schema.table`, sorted."""
-        return tuple(sorted(name for name in self._named_by_query if not _is_history(name)))
+        return tuple(sorted(name for name in self._named_by_query if not is_history(name)))
 
     @cached_property
     def check_inputs(self) -> tuple[str, ...]:
         """The other tables that its checks read, as `schema.table`, sorted."""
-        read = {name for name in self._named_by_checks if not _is_history(name)}
+        read = {name for name in self._named_by_checks if not is_history(name)}
         return tuple(sorted(read - {self.full_name, *self.inputs}))
 
     @cached_property
     def history(self) -> tuple[str, ...]:
         """What it reads of what was published or closed, in its query and its checks: no reason to build it anew."""
-        return tuple(sorted(filter(_is_history, self._named_by_query | self._named_by_checks)))
+        return tuple(sorted(filter(is_history, self._named_by_query | self._named_by_checks)))
 
     @cached_property
     def _named_by_query(self) -> set[str]:
-        return _read_by(self.sql)
+        return read_by(self.sql)
 
     @cached_property
     def _named_by_checks(self) -> set[str]:
-        return {name for check in self.checks for name in _read_by(check.sql)}
+        return {name for check in self.checks for name in read_by(check.sql)}
 
     @cached_property
     def scope(self) -> str | None:
@@ -261,7 +263,7 @@ def shared_sql() -> str:
 @cache
 def column_meanings() -> dict[str, Column]:
     """What each column name means."""
-    return {name: Column.model_validate(entry) for name, entry in _yaml(assets_folder() / "columns.yaml").items()}
+    return {name: Column.model_validate(entry) for name, entry in read_yaml(assets_folder() / "columns.yaml").items()}
 
 
 @cache
@@ -290,7 +292,7 @@ def load_catalogue() -> Catalogue:
 
 def _table(folder: Path, meanings: dict[str, Column]) -> Table:
     try:
-        contract = Contract.model_validate(_yaml(folder / "contract.yaml"))
+        contract = Contract.model_validate(read_yaml(folder / "contract.yaml"))
     except ValueError as error:
         raise ContractError(f"{folder / 'contract.yaml'}: {error}") from error
     if undefined := [name for name in contract.columns if name not in meanings]:
@@ -322,7 +324,8 @@ def _entry_key(columns: Iterable[str]) -> str:
     return f"concat_ws(chr(31), {', '.join(columns)})"
 
 
-def _read_by(sql: str) -> set[str]:
+def read_by(sql: str) -> set[str]:
+    """The relations that a query reads, as `schema.table`."""
     parsed = sqlglot.parse_one(sql, dialect="duckdb")
     names = {(table.db, table.name) for table in parsed.find_all(exp.Table)}
     return {f"{db}.{name}" for db, name in names if db} | {
@@ -330,11 +333,13 @@ def _read_by(sql: str) -> set[str]:
     }
 
 
-def _is_history(name: str) -> bool:
+def is_history(name: str) -> bool:
+    """Whether a relation is one of what was published or closed."""
     return name.startswith((f"{PUBLISHED}.", f"{CLOSED}."))
 
 
-def _yaml(file: Path) -> Any:
+def read_yaml(file: Path) -> Any:
+    """The content of a YAML file."""
     with file.open(encoding="utf-8") as stream:
         return yaml.load(stream, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 

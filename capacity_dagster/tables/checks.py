@@ -13,7 +13,7 @@ import duckdb
 
 from capacity_dagster.privacy import concealed
 from capacity_dagster.tables.catalogue import SqlCheck, Table
-from capacity_dagster.tables.contract import Rules
+from capacity_dagster.tables.contract import SEVERITIES, Rules, Severity
 from capacity_dagster.tables.quoting import identifier, literal
 
 SAMPLE_ROWS = 10
@@ -21,6 +21,8 @@ CONTRACT_CHECK = "contract"
 DELIVERIES_CHECK = "deliveries_are_readable"
 DELIVERIES_PROMISE = "Every delivered file could be used, and none takes away most of what is known."
 """The check of what is delivered of one kind."""
+NOTHING_TO_JUDGE = "nothing to judge"
+"""What a suite observes where there is no row, or no row of which anything is known."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Rule:
     column: str
     expected: str
     violation: str
-    severity: str
+    severity: Severity
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,10 @@ class CheckOutcome:
     """What a check found.
 
     Attributes:
-        rules: for checks of many rules, one entry each: rule, column, expected, failed rows.
+        rules: for checks of many rules, one entry each: rule, column, expected, observed, rows, failed rows.
         sample: rows that break it, at most ten.
+        validations: what Great Expectations was asked and said, one entry a rule, as `data_docs` shows it.
+        cpu_seconds: what judging a table's suites took, without importing Great Expectations; on the first of them.
     """
 
     name: str
@@ -50,6 +54,8 @@ class CheckOutcome:
     description: str
     rules: list[dict[str, Any]] = field(default_factory=list)
     sample: list[dict[str, Any]] = field(default_factory=list)
+    validations: list[dict[str, Any]] = field(default_factory=list)
+    cpu_seconds: float = 0.0
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), default=str)
@@ -57,6 +63,36 @@ class CheckOutcome:
     @classmethod
     def from_json(cls, text: str) -> "CheckOutcome":
         return cls(**json.loads(text))
+
+
+def suite_outcome(
+    name: str,
+    severity: Severity,
+    description: str,
+    rules: list[dict[str, Any]],
+    sample: list[dict[str, Any]],
+    validations: list[dict[str, Any]],
+) -> CheckOutcome:
+    """What a suite's rules of one severity came to.
+
+    Rules that are only told pass as a check, with a note: a warning that asks nobody to do anything teaches people to
+    overlook warnings.
+
+    Args:
+        rules: an entry each, in which `holds` says whether the rule does.
+    """
+    broken = [rule["rule"] for rule in rules if not rule["holds"]]
+    note = f" To note: {', '.join(broken)}." if broken and severity == "info" else ""
+    return CheckOutcome(
+        name,
+        is_blocking=severity == "critical",
+        has_passed=severity == "info" or not broken,
+        failed_rows=sum(rule["failed_rows"] for rule in rules),
+        description=f"{description}{note}",
+        rules=rules,
+        sample=sample,
+        validations=validations,
+    )
 
 
 def column_rules(table: Table) -> list[Rule]:
@@ -184,7 +220,7 @@ class PlannedCheck:
 def planned_checks(table: Table) -> list[PlannedCheck]:
     """The checks of a table, known from its files alone."""
     if table.is_raw:
-        severities = {rules.severity for rules in table.contract.columns.values() if _rules("", rules)} | {"critical"}
+        found = {rules.severity for rules in table.contract.columns.values() if _rules("", rules)} | {"critical"}
         return [
             PlannedCheck(DELIVERIES_CHECK, True, DELIVERIES_PROMISE),
             PlannedCheck("nothing_is_rejected", False, "Every record could be understood."),
@@ -194,7 +230,8 @@ def planned_checks(table: Table) -> list[PlannedCheck]:
                     severity == "critical",
                     f"Great Expectations suite of the contract's {severity} rules, on what was accepted.",
                 )
-                for severity in sorted(severities)
+                for severity in SEVERITIES
+                if severity in found
             ),
         ]
     return [

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Severity = Literal["critical", "warning"]
+Severity = Literal["critical", "warning", "info"]
+SEVERITIES: tuple[Severity, ...] = ("critical", "warning", "info")
+"""Of a rule that is broken: `critical` blocks publishing, `warning` asks somebody to look, `info` is only told."""
 Additive = Literal["yes", "over_entities", "no"]
 
 

@@ -1,7 +1,7 @@
 """Great Expectations at the boundary: a raw table's contract as suites, one for each severity.
 
 What belongs here: turning a contract's rules into expectations, and their results into check outcomes. What does not:
-the rules, which only contracts state; their SQL, which is in `checks`; rules across rows or tables.
+the rules, which only contracts state; their SQL, which is in `checks`; suites that are written by hand (`suites`).
 
 DuckDB counts the rows that break each rule, exactly and in one scan. Great Expectations then runs a checkpoint on a
 batch of the rows that break one and a sample of the others, and must say the same of every rule. The counts are exact
@@ -9,8 +9,6 @@ however large the table, and a rule whose SQL means something else than its expe
 """
 
 import math
-import time
-import warnings
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -18,19 +16,24 @@ import duckdb
 
 from capacity_dagster.errors import ContractError
 from capacity_dagster.tables.catalogue import Table
-from capacity_dagster.tables.checks import CheckOutcome, Rule, column_rules, sample_rows
-from capacity_dagster.tables.contract import Rules, Severity
+from capacity_dagster.tables.checks import (
+    NOTHING_TO_JUDGE,
+    CheckOutcome,
+    Rule,
+    column_rules,
+    sample_rows,
+    suite_outcome,
+)
+from capacity_dagster.tables.contract import SEVERITIES, Rules
+from capacity_dagster.tables.judge import Verdict, judge
 from capacity_dagster.tables.quoting import identifier
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SEVERITIES: tuple[Severity, ...] = ("critical", "warning")
 KEY_RULE = "key_is_unique"
 VIOLATOR_ROWS = 1_000
 SAMPLE_ROWS = 1_000
-import_cpu_seconds: list[float] = []
-"""What importing Great Expectations took, where this process did: nothing that a table would answer for."""
 
 PASSES, FAILS = "that it passes", "that it fails"
 
@@ -60,15 +63,59 @@ def check_expectations(
     row_count, *counts = counted
     failed = {rule.name: count for rule, count in zip(rules, counts, strict=True)}
     judged = "no rows to judge"
+    verdicts: dict[str, Verdict] = {}
     if row_count:
         batch = _batch(connection, table, rules, failed)
-        _require_agreement(table, failed, _verdicts(table, rules, batch))
+        verdicts = judge(table.full_name, batch, [expectation(table, rule) for rule in rules])
+        _require_agreement(table, failed, verdicts)
         judged = f"{row_count:,} rows counted, a batch of {len(batch):,} judged by Great Expectations too"
-    return [
-        _outcome(connection, table, severity, [rule for rule in rules if rule.severity == severity], failed, judged)
-        for severity in SEVERITIES
-        if any(rule.severity == severity for rule in rules)
-    ]
+    outcomes = []
+    for severity in SEVERITIES:
+        chosen = [rule for rule in rules if rule.severity == severity]
+        if chosen:
+            told = [_told(rule, row_count, failed[rule.name]) for rule in chosen]
+            broken = " or ".join(f"({rule.violation})" for rule in chosen if failed[rule.name])
+            key = ", ".join(map(identifier, table.contract.key))
+            outcomes.append(
+                suite_outcome(
+                    f"expectations_{severity}",
+                    severity,
+                    f"The contract's {severity} rules for each row as delivered: {judged}.",
+                    told,
+                    sample_rows(connection, f"select * from {table.relation} where {broken} order by {key}")
+                    if broken
+                    else [],
+                    [
+                        _validated(expectation(table, rule), row_count, failed[rule.name], verdicts.get(rule.name))
+                        for rule in chosen
+                    ],
+                )
+            )
+    return outcomes
+
+
+def _told(rule: Rule, row_count: int, failed_rows: int) -> dict[str, Any]:
+    observed = f"{failed_rows:,} of {row_count:,} rows break it" if failed_rows else "every row keeps it"
+    return {
+        "rule": rule.name,
+        "column": rule.column,
+        "expected": rule.expected,
+        "observed": observed if row_count else NOTHING_TO_JUDGE,
+        "rows": row_count,
+        "failed_rows": failed_rows,
+        "holds": failed_rows == 0,
+    }
+
+
+def _validated(asked: dict[str, Any], row_count: int, failed_rows: int, verdict: Verdict | None) -> dict[str, Any]:
+    """A rule as it was asked, with the counts of the whole table in place of the batch's."""
+    result = {
+        "element_count": row_count,
+        "unexpected_count": failed_rows,
+        "unexpected_percent": 100 * failed_rows / row_count if row_count else 0.0,
+        "partial_unexpected_list": verdict.result.get("partial_unexpected_list", []) if verdict else [],
+    }
+    return {**asked, "success": failed_rows == 0, "result": result}
 
 
 def _key_rule(table: Table, condition: str = "true") -> Rule:
@@ -112,7 +159,8 @@ def _batch(
     once = [some(rule.violation, share) for rule in broken if rule.name != KEY_RULE]
     again = [some(rule.violation, share) for rule in broken if rule.name == KEY_RULE]
     sql = " union all ".join([f"({' union '.join([some('true', SAMPLE_ROWS), *once])})", *again])
-    rows = connection.execute(sql).fetchall()
+    # In one order, so that the values which are shown are the same every time.
+    rows = connection.execute(f"select * from ({sql}) order by all").fetchall()
     return pd.DataFrame([[_comparable(value) for value in row] for row in rows], columns=list(used), dtype=object)
 
 
@@ -122,59 +170,6 @@ def _comparable(value: Any) -> Any:
         return float(value)
     # DuckDB takes NaN for the greatest number, pandas for null.
     return math.inf if isinstance(value, float) and math.isnan(value) else value
-
-
-def _verdicts(table: Table, rules: list[Rule], batch: "pd.DataFrame") -> dict[str, str]:
-    """What Great Expectations says of each rule on a batch."""
-    # Here and not above: it takes seconds to import, and most processes never judge a raw table.
-    started = time.process_time()
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import (
-        DataContextConfig,
-        InMemoryStoreBackendDefaults,
-        ProgressBarsConfig,
-    )
-
-    import_cpu_seconds.append(time.process_time() - started)
-
-    # A context costs milliseconds; one that is kept would collect the results of every run.
-    context = gx.get_context(
-        mode="ephemeral",
-        project_config=DataContextConfig(
-            store_backend_defaults=InMemoryStoreBackendDefaults(),
-            analytics_enabled=False,
-            progress_bars=ProgressBarsConfig(globally=False, metric_calculations=False),
-        ),
-    )
-    source = context.data_sources.add_pandas("batches")
-    data = source.add_dataframe_asset(table.full_name).add_batch_definition_whole_dataframe("batch")
-    validations = []
-    for severity in sorted({rule.severity for rule in rules}):
-        expectations = [expectation(table, rule) for rule in rules if rule.severity == severity]
-        suite = context.suites.add(gx.ExpectationSuite(name=severity, expectations=expectations))
-        validation = gx.ValidationDefinition(name=severity, data=data, suite=suite)
-        validations.append(context.validation_definitions.add(validation))
-    checkpoint = gx.Checkpoint(
-        name=table.full_name,
-        validation_definitions=validations,
-        result_format={"result_format": "BASIC", "partial_unexpected_count": 0},
-    )
-    with warnings.catch_warnings():
-        # Groups are how a contract's pattern says "one of"; nobody wants to extract them.
-        warnings.filterwarnings("ignore", message="This pattern is interpreted as a regular expression")
-        found = context.checkpoints.add(checkpoint).run(batch_parameters={"dataframe": batch})
-    return dict(_verdict(result) for validated in found.run_results.values() for result in validated.results)
-
-
-def _verdict(result: Any) -> tuple[str, str]:
-    """(rule, what is said of it)."""
-    rule = result.expectation_config.meta["rule"]
-    # Either the information of one exception or, by metric, that of each metric that raised one.
-    info = result.exception_info
-    infos = [info] if "raised_exception" in info else info.values()
-    if raised := [each["exception_message"] for each in infos if each["raised_exception"]]:
-        return rule, f"that it could not be evaluated ({'; '.join(map(str, raised))})"
-    return rule, PASSES if result.success else FAILS
 
 
 def expectation(table: Table, rule: Rule) -> dict[str, Any]:
@@ -207,11 +202,12 @@ def expectation(table: Table, rule: Rule) -> dict[str, Any]:
     return {"type": name, "kwargs": about, "meta": {"rule": rule.name}, "severity": rule.severity}
 
 
-def _require_agreement(table: Table, failed: dict[str, int], verdicts: dict[str, str]) -> None:
+def _require_agreement(table: Table, failed: dict[str, int], verdicts: dict[str, Verdict]) -> None:
+    said = {name: _said(verdicts.get(name)) for name in failed}
     disagreements = [
-        f"{name}: SQL counts {count:,} failed rows, Great Expectations says {verdicts.get(name, 'nothing')}"
+        f"{name}: SQL counts {count:,} failed rows, Great Expectations says {said[name]}"
         for name, count in failed.items()
-        if verdicts.get(name) != (FAILS if count else PASSES)
+        if said[name] != (FAILS if count else PASSES)
     ]
     if disagreements:
         raise ContractError(
@@ -220,27 +216,9 @@ def _require_agreement(table: Table, failed: dict[str, int], verdicts: dict[str,
         )
 
 
-def _outcome(
-    connection: duckdb.DuckDBPyConnection,
-    table: Table,
-    severity: Severity,
-    rules: list[Rule],
-    failed: dict[str, int],
-    judged: str,
-) -> CheckOutcome:
-    broken = " or ".join(f"({rule.violation})" for rule in rules if failed[rule.name])
-    key = ", ".join(map(identifier, table.contract.key))
-    return CheckOutcome(
-        f"expectations_{severity}",
-        is_blocking=severity == "critical",
-        has_passed=not broken,
-        failed_rows=sum(failed[rule.name] for rule in rules),
-        description=f"The contract's {severity} rules for each row as delivered: {judged}.",
-        rules=[
-            {"rule": rule.name, "column": rule.column, "expected": rule.expected, "failed_rows": failed[rule.name]}
-            for rule in rules
-        ],
-        sample=sample_rows(connection, f"select * from {table.relation} where {broken} order by {key}")
-        if broken
-        else [],
-    )
+def _said(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return "nothing"
+    if verdict.problem:
+        return f"that it could not be evaluated ({verdict.problem})"
+    return PASSES if verdict.passes else FAILS

@@ -1,10 +1,11 @@
-"""SQL of core, mart and report avoids what another engine would not run, or would run with another result."""
+"""SQL of core, mart, report and suites avoids what another engine would not run, or would run with another result."""
 
 import pytest
 import sqlglot
 from sqlglot import exp
 
 from capacity_dagster.tables.catalogue import Table, load_catalogue
+from capacity_dagster.tables.suites import WrittenSuite, load_suites
 
 BANNED_FUNCTIONS = {
     "percentile_cont": "use quantile_cont",
@@ -22,16 +23,20 @@ BANNED_FUNCTIONS = {
     "current_timestamp": "SQL never reads the clock",
 }
 
-TABLES = [table for table in load_catalogue() if not table.is_raw]
+TABLES = [*(table for table in load_catalogue() if not table.is_raw), *load_suites()]
 
 
-def statements(table: Table) -> list[tuple[str, exp.Expression]]:
-    named = [(table.full_name, table.sql), *((f"{table.full_name}/{check.name}", check.sql) for check in table.checks)]
+def statements(table: Table | WrittenSuite) -> list[tuple[str, exp.Expression]]:
+    named = [(table.full_name, table.sql)]
+    if isinstance(table, Table):
+        named += [(f"{table.full_name}/{check.name}", check.sql) for check in table.checks]
+    elif table.examples:
+        named.append((f"{table.full_name}/examples", table.examples))
     return [(name, sqlglot.parse_one(sql, dialect="duckdb")) for name, sql in named]
 
 
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.full_name)
-def test_no_construct_that_differs_elsewhere(table: Table) -> None:
+def test_no_construct_that_differs_elsewhere(table: Table | WrittenSuite) -> None:
     problems = []
     for name, query in statements(table):
         for function in query.find_all(exp.Func):

@@ -8,6 +8,9 @@ A case is a folder `<layer>.<table>/<case>/`:
 - `summary.sql` (optional): a query over `result` whose rows are compared in its place;
 - `case.txt` (optional): the worked cases of the accounting rules that it is, by id.
 
+A case of a suite is a folder `suites.<suite>/<case>/`, and has `broken.txt` too: the rules that Great Expectations
+finds broken, one a line.
+
 An empty cell is null and a quoted one the empty string. A column that a file leaves out is null or, where the contract
 forbids that, what `DEFAULTS` says.
 """
@@ -25,9 +28,11 @@ from capacity_dagster.tables.catalogue import (
     PUBLISHED_TABLES,
     SCOPES,
     SITE_TABLES,
+    SUITES,
     Table,
     load_catalogue,
 )
+from capacity_dagster.tables.suites import WrittenSuite, judge_suite, load_suites
 from capacity_dagster.warehouse import database_of
 
 CASES = Path(__file__).parent
@@ -68,9 +73,11 @@ def _folders() -> list[Path]:
     return sorted(path.parent for path in CASES.glob("*/*/expect.csv"))
 
 
-def _parameters() -> list[object]:
+def _parameters(are_suites: bool) -> list[object]:
     parameters = []
     for folder in _folders():
+        if folder.parent.name.startswith(f"{SUITES}.") != are_suites:
+            continue
         file = folder / "case.txt"
         cases = file.read_text(encoding="utf-8").split() if file.exists() else []
         name = " ".join([f"{folder.parent.name}/{folder.name}", *cases])
@@ -78,16 +85,37 @@ def _parameters() -> list[object]:
     return parameters
 
 
-@pytest.mark.parametrize("folder", _parameters())
+@pytest.mark.parametrize("folder", _parameters(are_suites=False))
 def test_query_returns_the_expected_rows(folder: Path, connection: duckdb.DuckDBPyConnection) -> None:
     table = load_catalogue()[folder.parent.name]
+    if table.contract.partition:
+        connection.execute(f"create temp table {DAYS} (usage_date date)")
+        _insert(connection, DAYS, folder / "given" / f"{DAYS}.csv", {})
     _give(connection, table, folder / "given")
+    if table.scope:
+        connection.execute(f"create temp view {table.scope} as select * from {SCOPES[table.scope]}")
     connection.execute(f"create temp table result as {table.sql}")
     assert _columns(connection, "result") == {name: meaning.type for name, meaning in table.columns.items()}
     key = ", ".join(f'"{column}"' for column in table.contract.key)
     repeated = f"select {key} from result group by {key} having count(*) > 1"
     assert connection.execute(repeated).fetchall() == [], "rows with one key"
+    _compare(connection, folder)
 
+
+@pytest.mark.parametrize("folder", _parameters(are_suites=True))
+def test_suite_finds_broken_what_is(folder: Path, connection: duckdb.DuckDBPyConnection) -> None:
+    suite = next(suite for suite in load_suites() if suite.full_name == folder.parent.name)
+    _give(connection, suite, folder / "given")
+    connection.execute(f"create temp table result as {suite.sql}")
+    _compare(connection, folder)
+    outcomes = judge_suite(connection, suite)
+    broken = {rule["rule"] for outcome in outcomes for rule in outcome.rules if not rule["holds"]}
+    assert broken == set((folder / "broken.txt").read_text(encoding="utf-8").split())
+    for outcome in outcomes:
+        assert bool(outcome.sample) == any(not rule["holds"] for rule in outcome.rules), outcome.name
+
+
+def _compare(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
     compared = "result"
     if (summary := folder / "summary.sql").exists():
         compared = "summary"
@@ -99,20 +127,20 @@ def test_query_returns_the_expected_rows(folder: Path, connection: duckdb.DuckDB
     assert _rows(connection, compared, header, types) == _rows(connection, "expected", header, types)
 
 
-@pytest.mark.parametrize("name", [table.full_name for table in load_catalogue().of_layer(*TESTED_LAYERS)])
-def test_table_has_a_case(name: str) -> None:
+@pytest.mark.parametrize(
+    "name",
+    [each.full_name for each in (*load_catalogue().of_layer(*TESTED_LAYERS), *load_suites())],
+)
+def test_table_or_suite_has_a_case(name: str) -> None:
     assert any(folder.parent.name == name for folder in _folders())
 
 
-def _give(connection: duckdb.DuckDBPyConnection, table: Table, given: Path) -> None:
-    """Creates the inputs of a table, with the given rows."""
-    files = {file.stem: file for file in sorted(given.glob("*.csv"))}
-    read = (*table.inputs, *table.history)
-    known = {*read, *([DAYS] if table.contract.partition else [])}
-    assert set(files) <= known, f"{table.full_name} reads none of {sorted(set(files) - known)}"
-    if table.contract.partition:
-        connection.execute(f"create temp table {DAYS} (usage_date date)")
-        _insert(connection, DAYS, files[DAYS], {})
+def _give(connection: duckdb.DuckDBPyConnection, table: Table | WrittenSuite, given: Path) -> None:
+    """Creates the inputs of a table or a suite, with the given rows."""
+    is_by_day = isinstance(table, Table) and table.contract.partition
+    files = {file.stem: file for file in sorted(given.glob("*.csv")) if not is_by_day or file.stem != DAYS}
+    read = (*table.inputs, *(table.history if isinstance(table, Table) else ()))
+    assert set(files) <= set(read), f"{table.full_name} reads none of {sorted(set(files) - set(read))}"
     for name in read:
         relation, required = f"{database_of(name)}.{name}", {}
         if fixed := {**SITE_TABLES, **LANDING_TABLES, **PUBLISHED_TABLES}.get(name):
@@ -130,8 +158,6 @@ def _give(connection: duckdb.DuckDBPyConnection, table: Table, given: Path) -> N
             }
         if name in files:
             _insert(connection, relation, files[name], required)
-    if table.scope:
-        connection.execute(f"create temp view {table.scope} as select * from {SCOPES[table.scope]}")
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, relation: str, file: Path, required: dict[str, str]) -> None:

@@ -248,6 +248,7 @@ def test_what_blocked_publishing_says(make_site: Callable[..., Site]) -> None:
     version = site.published / "versions" / "000007"
     version.mkdir(parents=True)
     manifest = {"version": 7, "published_at": "2026-11-26T12:00:00+00:00", "as_of": {"alpha": "2026-11-26T11:00:00Z"}}
+    manifest |= {"code_version": "", "state": {}, "tables": {}}  # what a version must tell to be one
     (version / "manifest.json").write_text(json.dumps(manifest))
     (site.published / "current").symlink_to("versions/000007")
     alerts = failing_checks(site, Health(NOW, [POOLS, UNREADABLE], []))

@@ -112,7 +112,10 @@ def test_a_good_table_passes_every_suite(connection: duckdb.DuckDBPyConnection) 
         "rule": "key_is_unique",
         "column": "load_id, source_line",
         "expected": "one row",
+        "observed": "every row keeps it",
+        "rows": 2,
         "failed_rows": 0,
+        "holds": True,
     }
     assert critical.sample == []
     assert "2 rows counted, a batch of 2" in critical.description
@@ -213,6 +216,19 @@ def test_an_empty_table_passes_and_says_so(connection: duckdb.DuckDBPyConnection
     fill(connection, table, [])
     outcomes = check_expectations(connection, table)
     assert all(outcome.has_passed and "no rows" in outcome.description for outcome in outcomes)
+
+
+def test_a_rule_that_is_only_told_passes_with_a_note(connection: duckdb.DuckDBPyConnection) -> None:
+    table = raw_table({**RULES, "cpus": {"maximum": 100, "severity": "info"}})
+    fill(connection, table, things({}, {"cpus": 101}))
+    critical, warning, info = check_expectations(connection, table)
+    assert (critical.has_passed, warning.has_passed) == (True, True)
+    assert (info.name, info.is_blocking, info.has_passed, info.failed_rows) == ("expectations_info", False, True, 1)
+    assert info.description.endswith("To note: cpus_maximum.")
+    assert [row["source_line"] for row in info.sample] == [2]
+    (validation,) = info.validations
+    assert (validation["success"], validation["result"]["unexpected_count"]) == (False, 1)
+    assert validation["result"]["partial_unexpected_list"] == [101]
 
 
 def test_a_severity_without_rules_has_no_outcome(connection: duckdb.DuckDBPyConnection) -> None:
