@@ -152,8 +152,8 @@ def check_result(asset_key: dg.AssetKey, check: CheckOutcome) -> dg.AssetCheckRe
     )
 
 
-def quarantine_metadata(reasons: list[dict[str, Any]]) -> dict[str, Any]:
-    """Why records were rejected: the top reasons as a picture, and all of them as a table, each with a record of it."""
+def quarantine_metadata(reasons: list[dict[str, Any]], has_changed: bool) -> dict[str, Any]:
+    """Why records were rejected: all reasons as a table, each with a record; where they changed, also as a picture."""
     if not reasons:
         return {"rejected": "nothing"}
     told = [
@@ -170,7 +170,8 @@ def quarantine_metadata(reasons: list[dict[str, Any]]) -> dict[str, Any]:
         }
         for row in reasons
     ]
-    return {"top reasons": _inline(reasons_picture(reasons), "top reasons"), "rejected": _table(told)}
+    picture = {"top reasons": _inline(reasons_picture(reasons), "top reasons")} if has_changed else {}
+    return {**picture, "rejected": _table(told)}
 
 
 def data_docs_metadata(docs: DataDocs) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def table_asset(table: Table, catalogue: Catalogue) -> dg.AssetsDefinition:
         if table.full_name == QUARANTINE:
             connection = warehouse.materialiser.warehouse.connection
             reasons = concealed(connection, rejected_reasons(connection))
-            return _result(outcome, quarantine_metadata(reasons))
+            return _result(outcome, quarantine_metadata(reasons, not outcome.was_up_to_date))
         return _result(outcome)
 
     return build_table

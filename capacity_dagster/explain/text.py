@@ -154,7 +154,7 @@ def _print_rows(step: Step, told: Explanation, console: Console) -> None:
     for name in [*(["part"] if step.parts else []), *(step.sample_columns[place] for place in places)]:
         table.add_column(name, overflow="fold")
     for position, row in enumerate(step.sample):
-        part = [step.parts[position]] if step.parts else []
+        part = [_rounded(step.parts[position])] if step.parts else []
         table.add_row(*(Text(_cut(_cell(value), LONGEST_CELL)) for value in [*part, *(row[place] for place in places)]))
     console.print(table)
     if step.parts:
@@ -204,6 +204,11 @@ def _section(console: Console, text: str) -> None:
 
 def _line(console: Console, text: str, style: str = "") -> None:
     console.print(Text(text, style=style))
+
+
+def _rounded(part: Decimal | None) -> Decimal | None:
+    """A part of a number for reading: a count of units by the units of an hour has no end."""
+    return None if part is None else round(part, 6)
 
 
 def _cell(value: Any) -> str:
