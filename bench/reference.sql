@@ -43,7 +43,9 @@ create table records (
     reservation_id integer, nodes integer, cpus integer, request_id integer, timelimit integer, list_id integer,
     job_name varchar
 );
-create table rejected (file_no smallint, cluster varchar, record_at integer, accelerator_seconds bigint);
+create table rejected (
+    file_no smallint, fact varchar, cluster varchar, record_at integer, accelerator_seconds bigint
+);
 
 -- stage: lines
 -- Some delivered files; its rows are their lines in order, so that a row's number says which line it is.
@@ -56,6 +58,7 @@ select
     "Eligible" as eligible,
     "Start" as started,
     "End" as ended,
+    "ElapsedRaw" as elapsed,
     "State" as state,
     "Partition" as partition_name,
     "QOS" as quality,
@@ -144,10 +147,17 @@ left join reservation_names on lines.reservation_name = reservation_names.name
 left join (select rowid - 1 as place, cluster as text from lines where state is null) as tails on lines.rowid = tails.place
 where lines.is_accepted;
 
--- What a record that cannot be understood would have been worth, where that can be read.
+-- What a record that cannot be understood is about, and would have been worth, where that can be read.
 insert into rejected
 select
     getvariable('first_file') + file_no,
+    coalesce(
+        cluster || '/' || job || '/' || submitted,
+        concat_ws(
+            '|', cluster, job, submitted, eligible, started, ended, elapsed, state, account, user_name, reservation_name, nodes, cpus,
+            request, timelimit, node_list, job_name
+        )
+    ),
     case when cluster = 'atlas' then cluster else '' end,
     coalesce(ended, started, submitted),
     case
@@ -1731,7 +1741,23 @@ from amounts;
 
 -- What became of every delivered record.
 create table trust as
-with counted as (
+-- A record that several files have is rejected once, and not at all where another can be read.
+with quarantined as (
+    select
+        rejected.*,
+        files.collected_at,
+        accepted.fact is null
+        and row_number() over (partition by rejected.fact order by files.collected_at desc) = 1 as is_rejected
+    from rejected
+    inner join files on rejected.file_no = files.file_no
+    left join (
+        select distinct 'atlas/' || job || '/' || submitted as fact
+        from records
+        where (job, submitted) in (select (try_cast(split_part(fact, '/', 2) as integer), try_cast(split_part(fact, '/', 3) as integer)) from rejected)
+    ) as accepted on rejected.fact = accepted.fact
+),
+
+counted as (
     select
         'slurm_jobs' as source,
         'atlas' as cluster,
@@ -1761,16 +1787,15 @@ with counted as (
     union all
     select
         'slurm_jobs',
-        rejected.cluster,
-        coalesce(rejected.record_at, files.collected_at) // 86400,
+        cluster,
+        coalesce(record_at, collected_at) // 86400,
         count(*),
-        count(*),
-        0,
-        cast(sum(case when accelerator_seconds is null then 1 else 0 end) as bigint),
-        coalesce(sum(accelerator_seconds), 0)::bigint,
-        max(rejected.record_at)
-    from rejected
-    inner join files on rejected.file_no = files.file_no
+        cast(sum(case when is_rejected then 1 else 0 end) as bigint),
+        cast(sum(case when is_rejected then 0 else 1 end) as bigint),
+        cast(sum(case when is_rejected and accelerator_seconds is null then 1 else 0 end) as bigint),
+        cast(coalesce(sum(case when is_rejected then accelerator_seconds end), 0) as bigint),
+        max(record_at)
+    from quarantined
     group by all
     union all
     select 'slurm_node_events', 'atlas', starts // 86400, count(*), 0, count(*) - count(distinct (node, starts, state)), 0, 0, max(starts)

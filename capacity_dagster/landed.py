@@ -281,7 +281,7 @@ def _quarantined(table: Table) -> str:
     for name in table.contract.identity:
         is_instant = table.columns[name].type == "TIMESTAMP"
         parts.append(f"epoch_us({identifier(name)}) // 1000000" if is_instant else identifier(name))
-    texts = [f"cast({part} as varchar)" for part in parts]
+    texts = [f"nullif(cast({part} as varchar), '')" for part in parts]
     key = " || '/' || ".join(texts) or "null"  # null where a part of it is
     cost, currency = map(identifier, table.contract.worth) if table.contract.worth else ("null", "null")
     is_money = f"regexp_full_match({currency}, '[A-Z]{{3}}')" if table.contract.worth else "false"
