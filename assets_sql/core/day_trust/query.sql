@@ -1,6 +1,7 @@
 -- A source is expected on a day if it is one that tells of each day and it did so on three quarters of the days from its
--- first to as_of; on a day that as_of cuts it may still come. It was seen if a record of the day was accepted, or was
--- until a later one took its place. What names no cluster when it is rejected may belong to each.
+-- first to as_of; on a day that as_of cuts it may still come. It was seen if a record of the day is in use: what another
+-- one supersedes says nothing, as the same facts may be delivered with it or without. What names no cluster when it is
+-- rejected may belong to each.
 with seen as (
     select
         outcomes.cluster,
@@ -10,7 +11,7 @@ with seen as (
     inner join core.cluster_days as cluster_days
         on outcomes.usage_date = cluster_days.usage_date and outcomes.cluster = cluster_days.cluster
     where outcomes.source in ('slurm_jobs', 'slurm_queue', 'slurm_account_usage', 'slurm_cluster_usage')
-        and outcomes.rows_accepted + outcomes.rows_superseded > 0
+        and outcomes.rows_accepted > 0
 ),
 
 begun as (
@@ -85,7 +86,7 @@ outcomes as (
         cast(sum(rows_unvaluable) as bigint) as rows_unvaluable,
         cast(sum(rejected_seconds) as bigint) as rejected_seconds,
         count(rejected_charges_currency) as sources_losing_money,
-        max(newest_at) as newest_at
+        max(newest_accepted_at) as newest_at
     from core.record_outcomes
     group by usage_date, cluster
 ),

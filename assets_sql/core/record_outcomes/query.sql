@@ -94,7 +94,8 @@ accepted_jobs as (
     select
         cluster,
         epoch_us(coalesce(ended_at, recorded_start_at, submitted_at)) // 900000000 as quarter,
-        count(*) as records
+        count(*) as records,
+        max(coalesce(ended_at, recorded_start_at, submitted_at)) as newest_at
     from core.attempts
     group by cluster, epoch_us(coalesce(ended_at, recorded_start_at, submitted_at)) // 900000000
 ),
@@ -125,6 +126,7 @@ outcomes as (
         load_id,
         make_timestamp(quarter * 900000000) as record_at,
         newest_at,
+        cast(null as timestamp) as newest_accepted_at,
         records as received,
         0 as accepted
     from job_records
@@ -135,6 +137,7 @@ outcomes as (
         null,
         make_timestamp(quarter * 900000000),
         null,
+        newest_at,
         0,
         records
     from accepted_jobs
@@ -145,6 +148,7 @@ outcomes as (
         bills.load_id,
         make_timestamp(charges.quarter * 900000000),
         max(charges.newest_at),
+        max(case when bills.is_current then charges.newest_at end),
         cast(sum(charges.records) as bigint),
         cast(sum(case when bills.is_current then charges.records else 0 end) as bigint)
     from billed as charges
@@ -161,6 +165,7 @@ outcomes as (
         records.load_id,
         records.record_at,
         records.record_at as newest_at,
+        case when survivors.source_line is not null then records.record_at end,
         1,
         case when survivors.source_line is null then 0 else 1 end
     from records
@@ -175,17 +180,18 @@ outcomes as (
         load_id,
         record_at,
         record_at as newest_at,
+        null,
         1,
         0
     from landing.rejected
 ),
 
--- The same content delivered twice is received twice; its copies are superseded.
+-- The same content delivered twice is received twice; its copies are superseded, and it counts when it came first.
 copies as (
     select
         load_id,
         count(*) - 1 as copies,
-        max(collected_at) as collected_at
+        min(collected_at) as collected_at
     from landing.deliveries
     group by load_id
 ),
@@ -221,12 +227,13 @@ received as (
         cluster,
         cast(sum(received * (1 + coalesce(copies, 0))) as bigint) as rows_received,
         cast(sum(accepted) as bigint) as rows_accepted,
-        max(newest_at) as newest_at
+        max(newest_at) as newest_at,
+        max(newest_accepted_at) as newest_accepted_at
     from dated
     group by usage_date, source, cluster
 ),
 
--- Each fact is rejected once, on the day of its newest record; what was accepted when it was read and rejected later is
+-- Each fact is rejected once, on the day that it is about, else when it came first; what was accepted when it was read and rejected later is
 -- not accepted.
 rejected as (
     select
@@ -263,7 +270,8 @@ select
     coalesce(rejected.rejected_seconds, 0) as rejected_seconds,
     cast(rejected.rejected_charges_cost as decimal(38, 12)) as rejected_charges_cost,
     rejected.rejected_charges_currency,
-    received.newest_at
+    received.newest_at,
+    received.newest_accepted_at
 from received
 full outer join rejected
     on received.usage_date = rejected.usage_date

@@ -127,7 +127,7 @@ select
     cast(timezone(
         site_clock.reporting_time_zone,
         timezone('UTC', coalesce(
-            read.record_at, read.last_seen_at, clusters.as_of_at, site_clock.as_of_at, site_clock.first_at
+            read.record_at, read.first_seen_at, clusters.as_of_at, site_clock.as_of_at, site_clock.first_at
         ))
     ) as date) as usage_date,
     read.source,
