@@ -30,7 +30,8 @@ lines as (
         ) as fact,
         rejected.reject_reason,
         rejected.record_at,
-        rejected.accelerator_seconds,
+        -- A line of nothing is worth nothing.
+        case when trim(rejected.record_text) = '' then 0 else rejected.accelerator_seconds end as accelerator_seconds,
         rejected.record_cost,
         rejected.record_currency,
         rejected.record_text,
