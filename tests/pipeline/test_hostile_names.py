@@ -309,7 +309,7 @@ def test_a_name_that_is_no_text_is_told(make_site: Callable[..., Site]) -> None:
     (site.landing / "jobs\udcff.psv").write_text("x")
     told = CliRunner().invoke(main, ["check", "--site", str(site.path)])
     assert told.exit_code == 2
-    assert "jobs\\udcff.psv: its name is not UTF-8" in told.output
+    assert "jobs\\xff.psv': has a name that is not UTF-8" in told.output
 
 
 @pytest.mark.parametrize("name", ["..", ".hidden", "-o", "a/b", "a\n", ""])

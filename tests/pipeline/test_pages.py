@@ -153,9 +153,12 @@ def test_a_trap_names_tests_that_hold_its_cases(heading: str) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """What `#…` may follow the page's name: its headings, as GitHub makes links of them."""
-    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings}
+    """What `#…` may follow the page's name: its headings, as GitHub makes links of them, and anchors that are set."""
+    text = page.read_text(encoding="utf-8")
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return set(re.findall(r'^<a id="([^"]+)"></a>$', text, re.MULTILINE)) | {
+        re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-") for heading in headings
+    }
 
 
 def test_links_between_pages_lead_somewhere() -> None:
