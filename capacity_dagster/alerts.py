@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from capacity_dagster.durable import write_whole
 from capacity_dagster.health import Arrival, FailedCheck, Health, read_health
 from capacity_dagster.receivers import Message, Sent, plain, send
 from capacity_dagster.site_file import Site
@@ -287,9 +288,7 @@ def _memory(site: Site) -> Iterator[dict[str, Told]]:
             yield memory
         finally:
             content = json.dumps({key: asdict(told) for key, told in memory.items()}, default=_stamp, indent=1)
-            temporary = path.with_suffix(".tmp")
-            temporary.write_text(content + "\n", encoding="utf-8")
-            temporary.replace(path)
+            write_whole(path, content + "\n")
 
 
 def _remembered(text: str) -> dict[str, Told]:

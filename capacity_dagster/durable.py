@@ -71,6 +71,14 @@ def make_durable(folder: Path) -> None:
             os.close(handle)
 
 
+def write_whole(file: Path, content: str) -> None:
+    """Writes a text file, and its folder where that is missing, in one step: a reader sees the old or the new."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    temporary.write_text(content, encoding="utf-8")
+    temporary.replace(file)
+
+
 def point(link: Path, target: Path) -> None:
     """Swaps a link in one step: a reader sees the old version or the new one."""
     temporary = link.with_name(f".{link.name}.{os.getpid()}")

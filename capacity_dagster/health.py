@@ -7,16 +7,17 @@ It is a file, so that whoever watches needs neither the databases nor the lock, 
 
 import json
 import logging
-import os
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
 
+from capacity_dagster.durable import write_whole
 from capacity_dagster.publish import failed_checks
 from capacity_dagster.site_file import Site
 from capacity_dagster.tables.catalogue import assets_folder, load_catalogue
+from capacity_dagster.tables.quoting import parquet
 from capacity_dagster.warehouse import Warehouse, naive
 
 log = logging.getLogger("capacity_dagster")
@@ -71,9 +72,7 @@ def record_health(warehouse: Warehouse, now: datetime) -> None:
     path = warehouse.site.work / HEALTH_FILE
     try:
         health = judged_health(warehouse, now)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(asdict(health), default=_told, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, json.dumps(asdict(health), default=_told, indent=1) + "\n")
     except (OSError, duckdb.Error) as error:
         log.warning("%s: not written, so that alerts judge by what the build before left: %s", path, error)
 
@@ -124,13 +123,13 @@ def _note_new_loads(warehouse: Warehouse, now: datetime) -> None:
     with warehouse.transaction() as connection:
         connection.execute(f"delete from {noted} where load_id not in (select load_id from landing.deliveries)")
         for kind, loads in missing:
-            files = [str(warehouse.site.records_file(kind, load_id)) for load_id in loads]
+            files = [warehouse.site.records_file(kind, load_id) for load_id in loads]
             cluster = "nullif(cluster, '')" if "cluster" in catalogue[f"raw.{kind}"].contract.columns else "null"
             connection.execute(
                 f"insert into {noted} select load_id, {cluster}, cast(told_at as date), max(told_at) from "
-                f"(select *, {RECORD_TIMES.get(kind, 'null::timestamp')} as told_at from read_parquet(?)) "
+                f"(select *, {RECORD_TIMES.get(kind, 'null::timestamp')} as told_at from {parquet(files)}) "
                 "where reject_reason is null and (told_at is null or told_at <= ?) group by all",
-                [files, naive(now)],
+                [naive(now)],
             )
             connection.execute(  # those without a record were looked at, too
                 f"insert into {noted} select load_id, null, null, null from (select unnest(?) as load_id) "

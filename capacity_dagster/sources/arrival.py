@@ -16,6 +16,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from capacity_dagster.durable import write_whole
 from capacity_dagster.errors import SourceError
 from capacity_dagster.site_file import Site
 from capacity_dagster.site_sections import Source
@@ -352,10 +353,7 @@ def remember(site: Site, memory: Memory, before: str | None) -> str:
     cursor = hashlib.sha256(content.encode()).hexdigest()
     file = _memory_file(site, cursor)
     if not file.is_file():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_suffix(".tmp")
-        temporary.write_text(content, encoding="utf-8")
-        temporary.replace(file)
+        write_whole(file, content)
         with contextlib.suppress(FileNotFoundError):  # another daemon tidies up
             kept = sorted(file.parent.glob("*.json"), key=lambda each: each.stat().st_mtime_ns, reverse=True)
             for other in kept[KEPT_MEMORIES:]:

@@ -17,6 +17,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from capacity_dagster.durable import write_whole
 from capacity_dagster.errors import SourceError
 from capacity_dagster.site_file import Site
 from capacity_dagster.site_sections import Source
@@ -300,7 +301,4 @@ class Fingerprints:
         merged = {**self.kept, **self.seen}
         if merged == self.kept:
             return
-        self.store.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.store.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(merged), encoding="utf-8")
-        temporary.replace(self.store)
+        write_whole(self.store, json.dumps(merged))

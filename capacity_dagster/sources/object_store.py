@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from capacity_dagster.durable import write_whole
 from capacity_dagster.errors import SourceError
 from capacity_dagster.site_file import Site
 from capacity_dagster.sources.landing import AS_OF_FILE, is_temporary, matches
@@ -293,9 +294,7 @@ def _put_in_place(
         elif known[path].modified_ns != each.modified_ns:
             os.utime(target, ns=(each.modified_ns, each.modified_ns))
     objects = {path: list(vars(each).values()) for path, (each, _) in copied.items()}
-    temporary = _index(site).with_suffix(".tmp")
-    temporary.write_text(json.dumps({"url": site.landing_url, "objects": objects}), encoding="utf-8")
-    temporary.replace(_index(site))
+    write_whole(_index(site), json.dumps({"url": site.landing_url, "objects": objects}))
     shutil.rmtree(incoming, ignore_errors=True)
     return Mirrored(sorted(fetched), sorted(removed))
 
