@@ -145,3 +145,15 @@ def test_too_much_that_is_rejected_blocks(site: Site, build) -> None:
     assert not has_passed()
     land(site, "fourth/jobs.psv", HEADER + "".join(job(number, DAY_2 + 7200) for number in range(30, 60)))
     assert has_passed()  # three of 34
+
+
+def test_records_of_no_known_cluster_are_held_against_those_of_all(site: Site, build) -> None:
+    def has_passed(unknown: int) -> bool:
+        records = [job(number, DAY_2 + 7200) for number in range(30, 60)]
+        records += [job(number, DAY_2 + 7200).replace("c|", "elsewhere|") for number in range(60, 60 + unknown)]
+        land(site, "third/jobs.psv", HEADER + "".join(records))
+        checks = build(site)["report.data_trust_daily"].checks
+        return next(each.has_passed for each in checks if each.name == "rejects_are_within_the_limit")
+
+    assert has_passed(3)  # of 34, although none of those without a cluster is accepted
+    assert not has_passed(4)  # of 35
