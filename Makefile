@@ -5,9 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
 FUZZ_SECONDS ?= 60
-# On a terminal pip shows what it fetches; in a log it is quiet.
 # A process for each processor; the tests of one file share what they build.
 PARALLEL := --numprocesses auto --dist loadfile
+# On a terminal pip shows what it fetches; in a log it is quiet.
 QUIET := $(if $(MAKE_TERMOUT),,--quiet)
 
 .PHONY: help demo ui test faults fuzz check format docs bench lock clean

@@ -1741,13 +1741,17 @@ from amounts;
 
 -- What became of every delivered record.
 create table trust as
--- A record that several files have is rejected once, and not at all where another can be read.
+-- A record that several files have is rejected once, as the newest file has it, and not at all where another can be read;
+-- one without any time, where it came first.
 with quarantined as (
     select
         rejected.*,
         files.collected_at,
         accepted.fact is null
-        and row_number() over (partition by rejected.fact order by files.collected_at desc) = 1 as is_rejected
+        and row_number() over (
+            partition by rejected.fact
+            order by case when rejected.record_at is null then files.collected_at else -files.collected_at end
+        ) = 1 as is_rejected
     from rejected
     inner join files on rejected.file_no = files.file_no
     left join (

@@ -4,9 +4,7 @@ What belongs here: which occasions there are, what a message says, and what was 
 (`receivers`), what a build left (`health`), Dagster's runs (`defs/alerts.py`).
 """
 
-import fcntl
 import json
-import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -15,6 +13,7 @@ from typing import Any, Literal
 
 from capacity_dagster.durable import write_whole
 from capacity_dagster.health import Arrival, FailedCheck, Health, read_health
+from capacity_dagster.locks import alone
 from capacity_dagster.receivers import Message, Sent, plain, send
 from capacity_dagster.site_file import Site
 from capacity_dagster.tables.catalogue import load_catalogue
@@ -272,17 +271,7 @@ def _due(memory: dict[str, Told], over: Collection[str], now: datetime) -> dict[
 def _memory(site: Site) -> Iterator[dict[str, Told]]:
     """What was told, kept in a file; one process at a time, so that a command and a sensor tell nothing twice."""
     path = site.work / MEMORY_FILE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("a") as lock:
-        patience_ends = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > patience_ends:
-                    raise
-                time.sleep(0.1)
+    with alone(path.with_suffix(".lock"), PATIENCE_SECONDS):
         memory = _remembered(path.read_text(encoding="utf-8") if path.exists() else "{}")
         try:
             yield memory

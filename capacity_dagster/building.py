@@ -16,6 +16,7 @@ from capacity_dagster.errors import SourceError
 from capacity_dagster.health import record_health
 from capacity_dagster.judging import stale_suites
 from capacity_dagster.landed import stale_deliveries
+from capacity_dagster.locks import locked
 from capacity_dagster.materialise import Materialiser
 from capacity_dagster.outcome import Outcome
 from capacity_dagster.privacy import pseudonym_key, told
@@ -28,7 +29,7 @@ from capacity_dagster.tables.catalogue import SUITES, load_catalogue
 from capacity_dagster.tables.checks import DELIVERIES_CHECK
 from capacity_dagster.tables.suites import load_suites
 from capacity_dagster.versions import Publication, current
-from capacity_dagster.warehouse import Warehouse, locked, remedy
+from capacity_dagster.warehouse import Warehouse, remedy
 from capacity_dagster.wording import counted, shown
 
 SHOWN_FILES = 8

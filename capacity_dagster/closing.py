@@ -21,11 +21,12 @@ import duckdb
 
 from capacity_dagster.durable import make_durable
 from capacity_dagster.errors import ClosingError
+from capacity_dagster.locks import locked
 from capacity_dagster.site_file import Site
 from capacity_dagster.tables.catalogue import CLOSED, Catalogue, Table, load_catalogue
 from capacity_dagster.tables.quoting import identifier, literal, parquet
 from capacity_dagster.versions import Publication, code_version, current
-from capacity_dagster.warehouse import HISTORY, Warehouse, locked
+from capacity_dagster.warehouse import HISTORY, Warehouse
 
 TOLD = "closed.json"
 MONTHS = "????-??"

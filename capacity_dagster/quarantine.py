@@ -15,10 +15,10 @@ import duckdb
 import yaml
 
 from capacity_dagster.errors import CapacityError
+from capacity_dagster.locks import reading
 from capacity_dagster.site_file import Site
 from capacity_dagster.tables.catalogue import assets_folder
 from capacity_dagster.tables.quoting import literal
-from capacity_dagster.warehouse import reading
 from capacity_dagster.wording import counted, shown
 
 SHOWN_TEXT, SHOWN_NAME = 160, 200

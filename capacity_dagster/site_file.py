@@ -14,7 +14,8 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from capacity_dagster.errors import SiteFileError
-from capacity_dagster.site_sections import Section, SiteFile, listed
+from capacity_dagster.site_sections import Section, SiteFile
+from capacity_dagster.site_values import listed
 
 SITE_VARIABLE = "CAPACITY_SITE"
 HOME_VARIABLE = "CAPACITY_DAGSTER_HOME"

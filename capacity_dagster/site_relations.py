@@ -12,7 +12,8 @@ import duckdb
 
 from capacity_dagster.closing import closed_months
 from capacity_dagster.privacy import key_id, pseudonym_key
-from capacity_dagster.site_sections import CHARGE_COLUMNS, SiteFile
+from capacity_dagster.site_sections import SiteFile
+from capacity_dagster.site_values import CHARGE_COLUMNS
 from capacity_dagster.tables.catalogue import LANDING_TABLES, SITE_TABLES
 from capacity_dagster.warehouse import Change, Warehouse, naive
 

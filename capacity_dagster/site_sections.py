@@ -3,13 +3,26 @@
 What belongs here: the shape of `site.toml` and the rules within it. What does not: reading it, the site's folders.
 """
 
-import re
 from datetime import date
-from pathlib import Path
-from typing import Annotated, Any, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from capacity_dagster.site_values import (
+    Address,
+    ChargeColumn,
+    ClusterName,
+    Domain,
+    Endpoint,
+    FolderOrStore,
+    LandingPattern,
+    Name,
+    Pattern,
+    TimePattern,
+    TimeZone,
+    VariableName,
+    listed,
+)
 
 SourceKind = Literal[
     "slurm_jobs",
@@ -42,93 +55,6 @@ SNAPSHOT_SOURCES = frozenset({"slurm_queue"})
 """Kinds that say what was true at one instant: the file's collection time, where its lines do not say."""
 
 
-def _known_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise ValueError("expected a time zone of the IANA database, such as 'UTC' or 'Europe/Oslo'") from error
-    return name
-
-
-def _valid_pattern(pattern: str) -> str:
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"expected a regular expression: {error}") from error
-    if "at" not in compiled.groupindex:
-        raise ValueError("expected a named group (?P<at>…) around the time in the file's name")
-    return pattern
-
-
-def _inside_landing(pattern: str) -> str:
-    if Path(pattern).is_absolute() or ".." in Path(pattern).parts or "://" in pattern:
-        raise ValueError("expected a path or pattern relative to the landing folder, without '..'")
-    if not Path(pattern).parts or any("**" in part and part != "**" for part in Path(pattern).parts):
-        raise ValueError("expected a path or pattern such as '*/jobs-*.psv'; '**' stands for whole folders")
-    return pattern
-
-
-def _folder_or_store(landing: str) -> str:
-    if "://" not in landing:
-        return landing
-    if not re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[^/@]+)*/?", landing):
-        raise ValueError("expected a folder, or a store such as 's3://bucket/prefix', without keys or passwords")
-    if {".", ".."}.intersection(landing.split("/")):
-        raise ValueError("expected a prefix without '.' and '..'")
-    return landing
-
-
-def _endpoint(url: str) -> str:
-    if not re.fullmatch(r"https?://[^/@?#\s]+/?", url):
-        raise ValueError("expected a scheme, a host and perhaps a port, such as 'https://store.example.org:9000'")
-    return url
-
-
-def _domain(name: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", name):
-        raise ValueError("expected what stands behind the dot after a node's name, such as 'fox' or 'example.org'")
-    return name
-
-
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-TimeZone = Annotated[str, AfterValidator(_known_zone)]
-
-
-CHARGE_COLUMNS = {
-    "ProviderName": "provider_name",
-    "BillingAccountId": "billing_account_id",
-    "SubAccountId": "sub_account_id",
-    "RegionId": "region_id",
-    "AvailabilityZone": "availability_zone",
-    "ChargeCategory": "charge_category",
-    "ChargeDescription": "charge_description",
-    "CommitmentDiscountId": "commitment_discount_id",
-    "CapacityReservationId": "capacity_reservation_id",
-    "ResourceId": "resource_id",
-    "ResourceName": "resource_name",
-    "ResourceType": "resource_type",
-    "ServiceCategory": "service_category",
-    "ServiceName": "service_name",
-    "SkuId": "sku_id",
-    "SkuPriceId": "sku_price_id",
-}
-"""The columns of a bill that rules may look at."""
-
-
-def _charge_column(name: str) -> str:
-    if name not in CHARGE_COLUMNS and not re.fullmatch(r"Tags\..+", name):
-        raise ValueError(f"expected one of {listed([*CHARGE_COLUMNS, 'Tags.<key>'])}")
-    return name
-
-
-ChargeColumn = Annotated[str, AfterValidator(_charge_column)]
-Pattern = Annotated[str, Field(min_length=1, max_length=400)]
-
-
-ClusterName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$")]
-"""Names a folder and is an argument of commands, so that it begins neither with a dot nor with a dash."""
-
-
 class Section(BaseModel):
     """What all sections share: unknown keys are refused."""
 
@@ -142,7 +68,7 @@ class SiteSection(Section):
     first_day: date
     """The first reporting day that is accounted for: nothing before it is counted."""
     reporting_time_zone: TimeZone = "UTC"
-    landing: Annotated[str, AfterValidator(_folder_or_store)] = "landing"
+    landing: FolderOrStore = "landing"
     """A folder, or a prefix of a store that speaks S3 (`s3://bucket/prefix`)."""
     keep_versions: Annotated[int, Field(ge=2)] = 14
 
@@ -154,7 +80,7 @@ class Cluster(Section):
     """`none`: known from bills alone."""
     time_zone: TimeZone | None = None
     """The zone of times that a delivery writes without one; a source may override it."""
-    domain: Annotated[str, AfterValidator(_domain)] | None = None
+    domain: Domain | None = None
     """What an inventory writes behind the scheduler's names of nodes: with `fox`, `gpu-9.fox` is `gpu-9`."""
     node_aliases: dict[Name, Name] = {}
     """Other names that an inventory gives nodes, with the scheduler's name of each."""
@@ -164,12 +90,12 @@ class Source(Section):
     """Where one kind of delivery lands, and what its files do not say themselves."""
 
     kind: SourceKind
-    files: Annotated[str, AfterValidator(_inside_landing)]
+    files: LandingPattern
     cluster: Name | None = None
     time_zone: TimeZone | None = None
     columns: tuple[Name, ...] | None = None
     delimiter: Annotated[str, Field(min_length=1, max_length=8)] | None = None
-    collected_at: Annotated[str, AfterValidator(_valid_pattern)] | None = None
+    collected_at: TimePattern | None = None
 
 
 class Accelerator(Section):
@@ -289,7 +215,7 @@ class Resources(Section):
 class Landing(Section):
     """How the landing is reached and watched."""
 
-    endpoint: Annotated[str, AfterValidator(_endpoint)] | None = None
+    endpoint: Endpoint | None = None
     """Of a store that speaks S3 and is not Amazon's. Keys come from the environment, never from here."""
     region: Name | None = None
     """Of the store; by default, what the environment says."""
@@ -316,11 +242,6 @@ class Collect(Section):
     """What is collected, by scheduler."""
 
     slurm: SlurmCollection = SlurmCollection()
-
-
-Address = Annotated[str, Field(pattern=r"^[^\s@<>()\[\],;:\"\\]+@[^\s@<>()\[\],;:\"\\]+$", max_length=254)]
-VariableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-"""A secret is named by the environment variable that holds it, and never written into a site file."""
 
 
 class Smtp(Section):
@@ -436,8 +357,3 @@ class SiteFile(Section):
                 if other != model:
                     raise ValueError(f"accelerators: '{alias}' names both '{other}' and '{model}'; expected one model")
         return self
-
-
-def listed(names: Any) -> str:
-    """Names in a sentence."""
-    return ", ".join(f"'{name}'" for name in sorted(names))

@@ -221,24 +221,23 @@ def fill_scope(warehouse: Warehouse, catalogue: Catalogue, table: Table, stalene
             )
         return True
     named = [_changed_keys(name, number) for name, number in since.items() if _names_keys(catalogue, table, name)]
-    keys = " union ".join([NO_KEYS, *named])
-    connection.execute(
-        f"""
-        create or replace temp table replaced_attempts as
-        {keys}
-        union
-        select attempts.attempt_id
-        from core.attempts as attempts
-        where coalesce(attempts.ended_at, {FOREVER}) >= (select min(changed_from) from touched where not has_keys)
-        and exists (
-            select 1
-            from touched
-            where not touched.has_keys
-                and least(attempts.submitted_at, attempts.started_at) < touched.changed_to
-                and coalesce(attempts.ended_at, {FOREVER}) >= touched.changed_from
+    queries = [NO_KEYS, *named]
+    if warehouse.value("select exists (select 1 from touched where not has_keys)"):
+        queries.append(
+            f"""
+            select attempts.attempt_id
+            from core.attempts as attempts
+            where coalesce(attempts.ended_at, {FOREVER}) >= (select min(changed_from) from touched where not has_keys)
+            and exists (
+                select 1
+                from touched
+                where not touched.has_keys
+                    and least(attempts.submitted_at, attempts.started_at) < touched.changed_to
+                    and coalesce(attempts.ended_at, {FOREVER}) >= touched.changed_from
+            )
+            """
         )
-        """
-    )
+    connection.execute(f"create or replace temp table replaced_attempts as {' union '.join(queries)}")
     if warehouse.row_count("replaced_attempts") > LARGEST_SCOPE:
         return False
     copy_attempts(connection, source, "replaced_attempts", "scope_rows")

@@ -1,39 +1,32 @@
 """The warehouse of one site: two DuckDB files, one writer, and what is known of each table's state.
 
-What belongs here: connections, the write lock, the state of tables, replacing rows in one transaction. What does not:
+What belongs here: connections, the state of tables, replacing rows in one transaction. What does not:
 deciding what a table needs (`materialise`), publishing (`publish`).
 
 `work/pipeline.duckdb` holds what the pipeline alone reads; `work/capacity.duckdb` what is published, in a storage
 version that DuckDB 1.4 reads. A transaction writes one file only, so each file has a schema `state` about its tables.
 """
 
-import fcntl
-import json
-import logging
-import os
 import re
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import duckdb
 
 from capacity_dagster import privacy
 from capacity_dagster.errors import WorkError
+from capacity_dagster.locks import locked
 from capacity_dagster.site_file import Site
 from capacity_dagster.tables.catalogue import CLOSED, PUBLISHED, PUBLISHED_LAYERS, SITE_SCHEMA, SUITES, shared_sql
 from capacity_dagster.tables.checks import CheckOutcome
 from capacity_dagster.tables.quoting import literal
 
-log = logging.getLogger("capacity_dagster")
-
 STORAGE_VERSION = "v1.4.0"
-WAIT_SECONDS = 0.2
 CHECKPOINT_THRESHOLD = "1GB"
 """How much is written ahead before it is folded into a file: seldom in one build, which then ends with doing so."""
 
@@ -111,10 +104,7 @@ class Warehouse:
 
     @contextmanager
     def write(self, purpose: str) -> Iterator["Warehouse"]:
-        """Opens the databases, after waiting for whoever writes them now, and closes them whatever happens.
-
-        The lock is the kernel's (flock), which releases it when its holder dies.
-        """
+        """Opens the databases, after waiting for whoever writes them now, and closes them whatever happens."""
         try:
             with locked(self.site, purpose):
                 try:
@@ -392,65 +382,3 @@ def database_of(table_name: str) -> str:
     if schema == SUITES:
         return "pipeline"
     return next(database for database, schemas in SCHEMAS.items() if schema in schemas)
-
-
-@contextmanager
-def locked(site: Site, purpose: str) -> Iterator[None]:
-    """Holds the write lock of a site, after waiting for whoever holds it now."""
-    path = site.write_lock
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+", encoding="utf-8") as file:
-        waited = False
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not waited:
-                    log.warning("waiting for %s", _holder(path))
-                    waited = True
-                time.sleep(WAIT_SECONDS)
-        name_holder(file, purpose)
-        yield
-
-
-@contextmanager
-def reading(site: Site, purpose: str) -> Iterator[str | None]:
-    """Keeps writers out while the databases are read, without waiting; else says who writes them now.
-
-    A build that starts meanwhile waits, as it cannot open a database that somebody reads.
-    """
-    path = site.write_lock
-    try:
-        file = path.open("a+", encoding="utf-8")
-    except OSError:
-        try:
-            file = path.open(encoding="utf-8")  # of a site that one may only read
-        except OSError:
-            yield "nothing was built"
-            return
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield _holder(path)
-            return
-        if file.writable():
-            name_holder(file, purpose)
-        yield None
-
-
-def name_holder(lock: TextIO, purpose: str) -> None:
-    """Writes into the lock's file who holds it, for those who wait."""
-    lock.seek(0)
-    lock.truncate()
-    json.dump({"purpose": purpose, "pid": os.getpid(), "since": datetime.now(UTC).isoformat("T", "seconds")}, lock)
-    lock.flush()
-
-
-def _holder(path: Path) -> str:
-    try:
-        holder = json.loads(path.read_text(encoding="utf-8"))
-        return f"{holder['purpose']} (process {holder['pid']}, writing since {holder['since']})"
-    except (OSError, ValueError, KeyError):
-        return "another build that is just starting"

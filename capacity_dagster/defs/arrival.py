@@ -7,9 +7,9 @@ import dagster as dg
 from capacity_dagster.defs.build import build
 from capacity_dagster.defs.metadata import arrival_metadata
 from capacity_dagster.errors import CapacityError
+from capacity_dagster.locks import while_no_build_runs
 from capacity_dagster.site_file import Site, load_site, site_path
 from capacity_dagster.sources.arrival import look, recall, remember, summary
-from capacity_dagster.sources.collected_files import while_no_build_runs
 from capacity_dagster.sources.object_store import mirror
 
 WAITING = [dg.DagsterRunStatus.QUEUED]

@@ -15,11 +15,12 @@ from typing import Any
 import duckdb
 
 from capacity_dagster.errors import ExplainError
+from capacity_dagster.locks import reading
 from capacity_dagster.site_file import Site
 from capacity_dagster.tables.catalogue import Table, shared_sql
 from capacity_dagster.tables.quoting import identifier, literal
 from capacity_dagster.versions import Publication, current
-from capacity_dagster.warehouse import DATABASES, reading
+from capacity_dagster.warehouse import DATABASES
 
 SIGNED = "signed"
 """The name under which the published database is attached."""

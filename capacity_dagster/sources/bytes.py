@@ -6,6 +6,7 @@ What belongs here: telling what a file is from its bytes, and making a clean cop
 import codecs
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -72,6 +73,11 @@ class Probe:
     lines: int
     size: int
     head: str
+
+    @property
+    def first_line(self) -> str:
+        """Without its line break."""
+        return self.head.split("\n", 1)[0].rstrip("\r")
 
 
 class _ZstdFile(io.RawIOBase):
@@ -197,6 +203,17 @@ def refuse_much(found: Probe) -> None:
             f"has {found.size / (1 << 30):.1f} GiB of text, which must be read at once; expected at most "
             f"{READ_AT_ONCE >> 30} GiB: deliver it in several files, or as delimited text"
         )
+
+
+def refuse_lone_cr(header: str | None, found: Probe) -> None:
+    """Refuses a file whose lines end with CR alone: all of it would be its header, or its only record.
+
+    Raises:
+        SourceError: they do.
+    """
+    line = header if header is not None else found.head if found.lines <= 1 else ""
+    if re.search(f"[\r{SHOWN_CR}][^\r\n{SHOWN_CR}]", line):
+        raise SourceError("line 1 has a CR inside; expected lines that end with LF or CR LF, not with CR alone")
 
 
 def _text(head: bytes) -> str:

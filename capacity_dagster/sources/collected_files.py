@@ -3,18 +3,15 @@
 What belongs here: finding, naming and removing collected files. What does not: where their content comes from.
 """
 
-import fcntl
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from capacity_dagster.locks import while_no_build_runs
 from capacity_dagster.site_file import Site
 from capacity_dagster.sources import bytes as file_bytes
 from capacity_dagster.sources.slurm_commands import FILE_NAME, MAY_SHRINK, OBSERVATIONS, STAMP, first_of_record
-from capacity_dagster.warehouse import name_holder
 
 TEMPORARY = ".part"
 ABANDONED_AFTER_SECONDS = 86_400
@@ -81,17 +78,3 @@ def supersede(site: Site, folder: Path, cluster: str) -> list[Path]:
                     file.unlink(missing_ok=True)
                     removed.append(file)
     return removed
-
-
-@contextmanager
-def while_no_build_runs(site: Site, purpose: str) -> Iterator[bool]:
-    """Holds builds off, if none runs; says whether."""
-    site.work.mkdir(parents=True, exist_ok=True)
-    with site.write_lock.open("a+", encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            name_holder(lock, purpose)
-            yield True

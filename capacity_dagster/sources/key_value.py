@@ -13,7 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from capacity_dagster.errors import SourceError
-from capacity_dagster.sources.delimited import create_delivered_rows
+from capacity_dagster.sources.quoted import create_delivered_rows
 from capacity_dagster.tables.catalogue import Table
 
 BATCH = 8192

@@ -1,11 +1,11 @@
 """Reads one delivered file into immutable Parquet: typed records, those that are rejected with their reason.
 
-What belongs here: choosing how a file is read, running its SQL, writing the Parquet file of a load.
+What belongs here: what a file's content is called, running its SQL, writing the Parquet file of a load. What does not:
+the forms of files (`forms`).
 """
 
 import errno
 import hashlib
-import io
 import json
 import os
 import re
@@ -20,44 +20,16 @@ from capacity_dagster.errors import SourceError, WorkError
 from capacity_dagster.site_file import Site
 from capacity_dagster.site_sections import SNAPSHOT_SOURCES
 from capacity_dagster.sources import bytes as file_bytes
-from capacity_dagster.sources.answers import ANSWERS, create_records
-from capacity_dagster.sources.delimited import (
-    create_delivered,
-    create_delivered_csv,
-    create_delivered_well_formed_csv,
-    create_lines,
-    csv_header,
-    drop_relations,
-    resolve_columns,
-    unused_columns,
-)
-from capacity_dagster.sources.key_value import create_delivered_key_value, is_key_value
+from capacity_dagster.sources.delimited import drop_relations
+from capacity_dagster.sources.forms import BILLS, cleaned, deliver, resolve_bill
 from capacity_dagster.sources.landing import AS_OF_FILE, CHANGED_WHILE_READ, Delivery
+from capacity_dagster.sources.quoted import create_delivered_well_formed_csv
 from capacity_dagster.tables.catalogue import LOAD_COLUMNS, Table, assets_folder
-from capacity_dagster.tables.quoting import identifier, literal, parquet
+from capacity_dagster.tables.quoting import literal, parquet
 
 READER_VERSION = 6
 """Changes when reading in Python changes meaning, so that every file is read again."""
 
-SPREADSHEETS = frozenset(
-    {"inventory", "org_mapping", "entitlements", "purchase_lots", "flat_costs", "power_rates", "exchange_rates"}
-)
-"""Kinds that people keep as CSV with quoting, or as Parquet."""
-
-BILLS = frozenset({"focus_charges"})
-"""Kinds that billing systems write as CSV with quoting or as Parquet, large, and in UTC."""
-
-REPORTS = {
-    "slurm_account_usage": "sreport -P -t seconds cluster AccountUtilizationByUser",
-    "slurm_cluster_usage": "sreport -P -t seconds cluster Utilization",
-}
-"""Kinds that sreport prints, below a title that holds their window; and the command."""
-
-KEY_VALUE_KEYS = {"slurm_jobs": frozenset({"JobIDRaw", "JobID"})}
-"""The kinds whose records may be cells `Key=value`, and the keys of which the first record must have one."""
-
-REPORT_TITLE = re.compile(r"Utilization (\S+) - (\S+?)(?: \(\d+ secs\))?$")
-REPORT_UNIT = re.compile(r"reported in (?:\S+ )?Seconds$")
 ROW_GROUP = 30_720
 """Rows of a Parquet row group: each thread holds as many, with their text, until it writes them."""
 SHOWN_TEXT = 4000
@@ -208,9 +180,9 @@ class Reader:
                 from ({self.table.sql})
                 """
             if self.table.name in BILLS and found.form != "json":
-                self._resolve_bill(connection, delivery, found, parameters)
+                resolve_bill(connection, self.table, delivery, found, parameters)
             if self.table.name in BILLS and found.form == "text":
-                file, found = _clean(delivery.file, found, Path(scratch))
+                file, found = cleaned(delivery.file, found, Path(scratch))
                 create_delivered_well_formed_csv(connection, self.table, delivery.source, file, found)
                 whole_lines = found.lines - (0 if delivery.source.columns else 1)
                 try:
@@ -219,25 +191,8 @@ class Reader:
                 except duckdb.InvalidInputException:
                     pass  # it is not well-formed: its records are taken one by one
                 drop_relations(connection)
-            self._deliver(connection, delivery, found, Path(scratch), parameters)
+            deliver(connection, self.table, delivery, found, Path(scratch), parameters)
             self._copy(connection, delivery, typed, parameters, records)
-
-    def _resolve_bill(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        delivery: Delivery,
-        found: file_bytes.Probe,
-        parameters: dict[str, Any],
-    ) -> None:
-        """Tells the query which of FOCUS's columns a bill has not, and which it has that are none."""
-        if found.form == "parquet":
-            names = list(_parquet_columns(connection, delivery.file))
-        else:
-            names = csv_header(delivery.source, found)
-        positions = resolve_columns(self.table, names, "its header")
-        delivered = self.table.contract.delivered
-        parameters["absent_columns"] = [name for name, each in delivered.items() if positions[each.column] is None]
-        parameters["unknown_columns"] = unused_columns(self.table, names)
 
     def _copy(
         self,
@@ -269,73 +224,6 @@ class Reader:
             return True
         finally:
             temporary.unlink(missing_ok=True)
-
-    def _deliver(
-        self,
-        connection: duckdb.DuckDBPyConnection,
-        delivery: Delivery,
-        found: file_bytes.Probe,
-        scratch: Path,
-        parameters: dict[str, Any],
-    ) -> None:
-        """Creates the relation `delivered` from whatever form the file has."""
-        file = delivery.file
-        if found.form == "parquet":
-            self._deliver_parquet(connection, file)
-            return
-        if found.form == "json":
-            file_bytes.refuse_much(found)
-            self._deliver_json(connection, file)
-            return
-        if self.table.name in SPREADSHEETS or self.table.name in BILLS:
-            with file_bytes.opened(file) as stream:
-                lines = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="backslashreplace", newline="")
-                has_comments = self.table.name in SPREADSHEETS
-                create_delivered_csv(connection, self.table, delivery.source, lines, has_comments)
-            return
-        file, found = _clean(file, found, scratch)
-        if not delivery.source.columns and is_key_value(found.head, KEY_VALUE_KEYS.get(self.table.name, frozenset())):
-            file_bytes.refuse_much(found)
-            with file_bytes.opened(file) as stream:
-                text = stream.read().decode("utf-8")
-            create_delivered_key_value(connection, self.table, text, found.is_terminated)
-            return
-        if command := REPORTS.get(self.table.name):
-            file, found = _without_title(file, found, command, scratch, parameters)
-        if "scontrol" in self.table.formats:
-            create_lines(connection, file, found)
-            if not re.search(r"(^|\n)NodeName=", found.head):
-                line = repr(found.head.splitlines()[0][:80])
-                raise SourceError(
-                    f"line 1 is {line}; expected the text of `scontrol show node` or the JSON of `sinfo --json`", line
-                )
-            connection.execute(f"create temp view delivered as {self.table.formats['scontrol']}")
-            return
-        create_delivered(connection, self.table, delivery.source, file, found)
-
-    def _deliver_json(self, connection: duckdb.DuckDBPyConnection, file: Path) -> None:
-        if self.table.name not in ANSWERS:
-            raise SourceError(f"is JSON; expected {self.table.name} as delimited text")
-        with file_bytes.opened(file) as stream:
-            create_records(connection, self.table.name, stream)
-        connection.execute(f"create temp view delivered as {self.table.formats['json']}")
-
-    def _deliver_parquet(self, connection: duckdb.DuckDBPyConnection, file: Path) -> None:
-        source = parquet([file], ", file_row_number = true")
-        types = _parquet_columns(connection, file)
-        names = list(types)
-        positions = resolve_columns(self.table, names, "its schema")
-        columns = ", ".join(
-            f"{_as_text(names[position - 1], types[names[position - 1]])} as {identifier(column)}"
-            if position
-            else f"null::varchar as {identifier(column)}"
-            for column, position in positions.items()
-        )
-        connection.execute(
-            "create temp view delivered as select file_row_number + 1 as source_line, "
-            "to_json(given_row)::varchar as record_text, null::varchar as problem, "
-            f"{columns} from {source} as given_row"
-        )
 
     def _refuse_work_folder(self, error: duckdb.Error | OSError) -> None:
         """Tells an error that no delivery can help from one of the file that was read."""
@@ -400,52 +288,6 @@ def _told(error: duckdb.Error | OSError) -> str:
     """The first line of what an error says: DuckDB goes on with the line, the query and advice for its users."""
     said = (isinstance(error, OSError) and error.strerror) or str(error).strip() or type(error).__name__
     return str(said).splitlines()[0][:300]
-
-
-def _without_title(
-    file: Path, found: file_bytes.Probe, command: str, scratch: Path, parameters: dict[str, Any]
-) -> tuple[Path, file_bytes.Probe]:
-    """sreport writes a title before its header: takes the window from it, and blanks it so that line numbers hold."""
-    file_bytes.refuse_much(found)
-    with file_bytes.opened(file) as stream:
-        lines = stream.read().decode("utf-8").split("\n")
-    header = next((number for number, line in enumerate(lines) if "|" in line), None)
-    titles = [line.rstrip() for line in lines[: header or 0]]
-    title = next((match for line in titles if (match := REPORT_TITLE.search(line))), None)
-    if header is None or title is None:
-        raise SourceError(f"has no title with a window above a header; expected what `{command}` prints")
-    if not any(REPORT_UNIT.search(line) for line in titles):
-        said = next((line for line in titles if " reported in " in line), None)
-        shown = repr(said) if said else ""
-        raise SourceError(f"is not in seconds{shown and f' ({shown})'}; expected `sreport -t seconds`", shown)
-    parameters["window_start"], parameters["window_end"] = title.group(1), title.group(2)
-    body = scratch / "body.psv"
-    body.write_text("\n".join([lines[header], *[""] * header, *lines[header + 1 :]]), encoding="utf-8")
-    return body, file_bytes.probe(body)
-
-
-def _clean(file: Path, found: file_bytes.Probe, scratch: Path) -> tuple[Path, file_bytes.Probe]:
-    """The file itself, or a copy of it that can be read line by line."""
-    if not found.needs_cleaning:
-        return file, found
-    clean = scratch / "clean.txt"
-    file_bytes.write_clean(file, clean)
-    return clean, file_bytes.probe(clean)
-
-
-def _parquet_columns(connection: duckdb.DuckDBPyConnection, file: Path) -> dict[str, str]:
-    """The columns of a Parquet file with their types, in order."""
-    rows = connection.execute(f"describe select * from {parquet([file])}").fetchall()
-    return {row[0]: row[1] for row in rows}
-
-
-def _as_text(name: str, kind: str) -> str:
-    """A Parquet column as the text that a delivery in text would have; what holds more than one value is JSON."""
-    if kind.startswith(("MAP", "STRUCT")) or kind.endswith("[]"):
-        return f"to_json({identifier(name)})::varchar"
-    if kind == "TIMESTAMP WITH TIME ZONE":
-        return f"replace(cast(timezone('UTC', {identifier(name)}) as varchar), ' ', 'T') || 'Z'"
-    return f"cast({identifier(name)} as varchar)"
 
 
 def _shared_sql_hash() -> str:

@@ -19,6 +19,7 @@ import duckdb
 INSTRUMENTED = [
     "capacity_dagster.sources.bytes",
     "capacity_dagster.sources.delimited",
+    "capacity_dagster.sources.quoted",
     "capacity_dagster.sources.key_value",
     "capacity_dagster.sources.answers",
 ]
@@ -26,7 +27,7 @@ INSTRUMENTED = [
 with atheris.instrument_imports(include=INSTRUMENTED):
     modules = [importlib.import_module(name) for name in INSTRUMENTED]
 
-file_bytes, delimited, key_value, answers = modules
+file_bytes, delimited, quoted, key_value, answers = modules
 
 from capacity_dagster.errors import SourceError  # noqa: E402  (what is instrumented comes first)
 from capacity_dagster.site_sections import Source  # noqa: E402
@@ -84,7 +85,7 @@ def csv_of(content: bytes) -> None:
     text = content.decode("utf-8", errors="backslashreplace")
     lines = io.StringIO("cluster,account,user,team,valid_from,valid_to\n" + text, newline="")
     delimited.drop_relations(CONNECTION)
-    delimited.create_delivered_csv(CONNECTION, CATALOGUE["raw.org_mapping"], source("org_mapping"), lines)
+    quoted.create_delivered_csv(CONNECTION, CATALOGUE["raw.org_mapping"], source("org_mapping"), lines)
 
 
 def key_value_of(content: bytes) -> None:

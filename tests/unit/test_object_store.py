@@ -17,12 +17,12 @@ from capacity_dagster.building import check_landing
 from capacity_dagster.defs.arrival import arrivals
 from capacity_dagster.defs.resources import WarehouseResource
 from capacity_dagster.errors import CollectionError, SiteFileError, SourceError
+from capacity_dagster.locks import locked
 from capacity_dagster.site_file import SITE_VARIABLE, Site
 from capacity_dagster.sources import object_store
 from capacity_dagster.sources.landing import files_of, matches, scan
 from capacity_dagster.sources.object_store import Mirrored, mirror
 from capacity_dagster.sources.slurm_collector import collect_slurm
-from capacity_dagster.warehouse import locked
 
 BUCKET = "deliveries"
 TOML = """

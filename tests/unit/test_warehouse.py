@@ -11,8 +11,9 @@ from typing import Any
 import duckdb
 import pytest
 
+from capacity_dagster.locks import reading
 from capacity_dagster.site_file import Site, load_site
-from capacity_dagster.warehouse import Warehouse, reading
+from capacity_dagster.warehouse import Warehouse
 
 
 def hold(site_file: str, holding: Any, release: Any) -> None:
