@@ -59,10 +59,14 @@ create or replace temp macro slice_picos(amount, starts_at, ends_at, window_star
         amount, seconds_between(starts_at, greatest(starts_at, window_start_at)), seconds_between(starts_at, ends_at)
     );
 
--- The part of an amount that some of a whole makes, rounded down in magnitude; zero where there is no whole.
+-- The part of an amount that some of a whole makes, rounded down in magnitude; zero where there is no whole. Dividing first
+-- keeps every product below the square of the whole.
 create or replace temp macro portion(amount, part, whole) as
     case
-        when whole > 0 then (case when amount < 0 then -1 else 1 end) * (abs(cast(amount as hugeint)) * part // whole)
+        when whole > 0
+            then (case when amount < 0 then -1 else 1 end) * (
+                (abs(cast(amount as hugeint)) // whole) * part + (abs(cast(amount as hugeint)) % whole) * part // whole
+            )
         else 0
     end;
 
@@ -79,7 +83,9 @@ create or replace temp macro bill_cost(charge_category, commitment_discount_id, 
 create or replace temp macro converted_picos(amount, rate) as
     case
         when rate is null then amount
-        else (case when amount < 0 then -1 else 1 end) * ((abs(amount) * rate + 500000000000) // 1000000000000)
+        else (case when amount < 0 then -1 else 1 end) * (
+            (abs(amount) // 1000000000000) * rate + ((abs(amount) % 1000000000000) * rate + 500000000000) // 1000000000000
+        )
     end;
 
 -- Somebody's share of an amount, cut from running sums so that the shares of all always sum to it: `so_far` is the sum of the

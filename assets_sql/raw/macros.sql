@@ -121,9 +121,10 @@ create or replace temp macro earliest_instant(value, read_at, zone) as
 create or replace temp macro billed_text(value) as
     case when strlen(value) <> 4 or lower(value) <> 'null' then nullif(trim(value), '') end;
 
--- A bill's number, with up to twelve decimals; an exponent is permitted, underscores between digits are not.
+-- A bill's number, with up to twelve decimals; an exponent is permitted, underscores between digits are not. None reaches a
+-- million million.
 create or replace temp macro billed_number(value) as
-    case when not contains(value, '_') then try_cast(trim(value) as decimal(38, 12)) end;
+    case when not contains(value, '_') then cast(try_cast(trim(value) as decimal(24, 12)) as decimal(38, 12)) end;
 
 -- A bill's instant in whole seconds; without a zone it is UTC. Words such as `infinity` are none.
 create or replace temp macro billed_instant(value) as

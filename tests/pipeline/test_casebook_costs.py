@@ -17,6 +17,7 @@ import pytest
 
 from capacity_dagster.errors import SourceError
 from capacity_dagster.site_file import Site
+from capacity_dagster.sources.landing import AS_OF_FILE
 from capacity_dagster.versions import current
 
 TOML = """
@@ -49,6 +50,8 @@ charges = { SubAccountId = "200", "Tags.team/unit~1" = "in_er" }
 Charge = Mapping[str, Any]
 
 COLUMNS = [
+    "CapacityReservationId",
+    "CapacityReservationStatus",
     "BilledCost",
     "BillingAccountId",
     "BillingAccountName",
@@ -218,6 +221,42 @@ def test_what_is_unused_of_a_commitment_is_in_the_rate(bill: Callable[..., Site]
     assert query(site, rates) == [("train", Decimal(200), Decimal(80), Decimal(60), 3.33, 2.0)]
 
 
+def test_a_commitment_that_pays_for_an_unused_reservation_is_used(bill: Callable[..., Site], query: Query) -> None:
+    day = date(2026, 1, 1)
+    paid = {"CommitmentDiscountId": "c-1", "CommitmentDiscountStatus": "Used"}
+    reserved = {"CapacityReservationId": "odcr-1", "CapacityReservationStatus": "Unused"}
+    site = bill([charge(day, "60", **paid, **gpus("60")), charge(day, "40", **paid, **reserved, **gpus("40"))])
+    told = "select commitment_utilisation, used_commitment_cost, unused_commitment_cost from report.commitments_daily"
+    assert query(site, told) == [(1.0, 100, 0)]
+    rate = "select unused_commitment_cost, installed_hours from report.cost_per_accelerator_hour_daily"
+    assert query(site, rate) == [(40, 60)]  # what nobody used of the reservation is unused all the same
+
+
+def test_large_bills_are_shared_out_to_the_smallest_part(bill: Callable[..., Site], query: Query) -> None:
+    day = date(2026, 1, 1)
+    commitment = {"CommitmentDiscountId": "c-1", "CommitmentDiscountCategory": "Usage", "CommitmentDiscountType": "RI"}
+    used = {"CommitmentDiscountStatus": "Used", **commitment}
+    large = "999999999999.999999999999"
+    site = bill(
+        [
+            charge(day, large, **used),
+            charge(day, large, ResourceName="else", Tags='{"team/unit~1": "in_er"}', **used),
+            charge(day, "130000000.000000000001", ResourceId="c-1", CommitmentDiscountStatus="Unused", **commitment),
+        ]
+    )
+    unused = "select pool, unused_commitment_cost from mart.cost_daily where unused_commitment_cost > 0 order by pool"
+    assert query(site, unused) == [("infer", Decimal(65_000_000)), ("train", Decimal("65000000.000000000001"))]
+    assert query(site, "select sum(cost) from mart.cost_daily") == [
+        (2 * Decimal(large) + Decimal("130000000.000000000001"),)
+    ]
+
+
+def test_seconds_are_hours_whatever_their_number(bill: Callable[..., Site], query: Query) -> None:
+    site = bill([charge(date(2026, 1, 1), "100", **gpus("200000000", PricingUnit="Seconds"))])
+    rented = "select round(rented_hours, 4)::double from report.cost_per_accelerator_hour_daily"
+    assert query(site, rented) == [(55555.5556,)]
+
+
 @pytest.mark.case("P57")
 def test_the_count_of_accelerators_is_that_of_one_pricing_unit(bill: Callable[..., Site], query: Query) -> None:
     site = bill([charge(date(2026, 1, 1), "800", **gpus("10", 8))])
@@ -292,13 +331,13 @@ def test_unused_commitments_follow_who_used_them(bill: Callable[..., Site], quer
     day = date(2026, 1, 1)
     commitment = {"CommitmentDiscountId": "c-1", "CommitmentDiscountCategory": "Usage", "CommitmentDiscountType": "RI"}
     used = {"CommitmentDiscountStatus": "Used", **commitment}
-    unused = {"CommitmentDiscountStatus": "Unused", "ResourceName": "", **commitment}
+    unused = {"CommitmentDiscountStatus": "Unused", **commitment}
     site = bill(
         [
             charge(day, "2", **used),
             charge(day, "1", ResourceName="else", Tags='{"team/unit~1": "in_er"}', **used),
-            charge(day + timedelta(days=5), "10", **unused),
-            charge(day + timedelta(days=40), "7", **unused),
+            charge(day + timedelta(days=5), "10", ResourceName="", **unused),
+            charge(day + timedelta(days=40), "7", **unused),  # a rule would assign it, but nobody used the commitment
         ]
     )
     rows = query(
@@ -439,7 +478,7 @@ def test_charges_that_cannot_be_read_are_kept_with_their_reason(read: Callable[.
         (len(broken) + 3, "wrong_column_count"),
     ]
     assert [row["source_line"] for row in found.accepted] == [2]
-    assert found.rejected[1]["record_text"].startswith("1,100,all of us,USD,")
+    assert found.rejected[1]["record_text"].startswith(",,1,100,all of us,USD,")
 
 
 def test_a_file_without_what_a_cost_needs_is_refused(read: Callable[..., Any]) -> None:
@@ -460,6 +499,11 @@ def test_two_undated_files_of_one_bill_do_not_count_twice_unseen(
     site = make_site(TOML, {"bills/a.csv": text([one]), "bills/b.csv": text([other])}, folder="parts")
     checks = {check.name: check for check in build(site)["core.bills"].checks}
     assert checks["bills_are_delivered_once"].has_passed
+    collected = {f"bills/{AS_OF_FILE}": "2026-02-01T00:00:00Z"}  # both at one time, so that neither replaces the other
+    bills = {"bills/a.csv": text([one, other]), "bills/b.csv": text([other, one])}
+    site = make_site(TOML, bills | collected, folder="at_once")
+    checks = {check.name: check for check in build(site)["core.bills"].checks}
+    assert not checks["bills_are_delivered_once"].has_passed
 
 
 POWERED = """
@@ -524,6 +568,43 @@ def test_power_is_draw_times_pue_times_tariff(
         check.name: check for check in build(site, as_of=datetime(2026, 1, 4, tzinfo=UTC))["core.power_rates"].checks
     }
     assert not checks["power_is_paid_once"].has_passed
+
+
+def test_power_in_another_currency_needs_a_rate(
+    make_site: Callable[..., Site], build: Callable[..., Any], query: Query
+) -> None:
+    toml = POWERED + "[costs]\ncurrency = 'USD'\n[[sources]]\nkind = 'exchange_rates'\nfiles = 'rates.csv'\n"
+    rate = "alpha,train,h100,1.275,1.3,0.08,EUR,2026-01-01,\n"
+    site = make_site(toml, {"inventory.csv": INVENTORY, "power.csv": RATES + rate})
+
+    def check() -> Any:
+        outcomes = build(site, as_of=datetime(2026, 1, 2, tzinfo=UTC))
+        return next(each for each in outcomes["mart.cost_daily"].checks if each.name == "power_has_an_exchange_rate")
+
+    missing = check()
+    assert missing.is_blocking
+    assert [(row["usage_date"], row["source_file"], row["source_line"]) for row in missing.sample] == [
+        ("2026-01-01", "power.csv", 2)
+    ]
+    rates = "from,to,rate,valid_from,valid_to,provider\nEUR,USD,2,2026-01-01T00:00:00Z,2026-01-02T00:00:00Z,\n"
+    (site.landing / "rates.csv").write_text(rates, encoding="utf-8")
+    assert check().has_passed
+    assert query(site, "select currency, cost from mart.cost_daily") == [("USD", Decimal("50.9184"))]
+
+
+@pytest.mark.case("P62")
+def test_a_node_is_written_off_by_the_month_less_its_residual(
+    make_site: Callable[..., Site], build: Callable[..., Any], query: Query
+) -> None:
+    lots = "\n[[sources]]\nkind = 'purchase_lots'\nfiles = 'lots.csv'\ntime_zone = 'UTC'\n"
+    lot = (
+        "lot_id,cluster,pool,accelerator_model,accelerators,price,residual,currency,in_service,life_months\n"
+        "l1,alpha,train,h100,8,240000,24000,USD,2026-01-01,48\n"
+    )
+    site = make_site(POWERED + lots, {"inventory.csv": INVENTORY, "lots.csv": lot})
+    build(site, as_of=datetime(2030, 1, 1, tzinfo=UTC))
+    life = "select sum(depreciation_cost) / 48, round(sum(depreciation_cost) / (8 * 48 * 730), 4) "
+    assert query(site, f"{life} from report.cost_per_accelerator_hour_daily") == [(4500, 0.7705)]
 
 
 def test_power_rates_that_cannot_be_read_are_kept_with_their_reason(read: Callable[..., Any]) -> None:

@@ -1,7 +1,8 @@
 -- The charges of the bills that count, summed by all that a cost is told apart by. An empty model is the pool as a
 -- whole; accelerator-seconds are those of usage that is neither unused nor a correction, whose quantity need not mean
 -- anything.
--- What is unused of a commitment belongs to the pools that used it in that month, in proportion to what they paid.
+-- What is unused of a commitment belongs to the pools that used it in that month, in proportion to what they paid; where
+-- nobody used it, it is nobody's.
 with charges as (
     select
         raw_charges.charge_period_start_at as starts_at,
@@ -30,9 +31,9 @@ with charges as (
         sum(raw_charges.effective_cost) as effective_cost,
         sum(coalesce(raw_charges.commitment_discount_quantity, raw_charges.pricing_quantity, 0)) as quantity,
         sum(
-            try_cast(raw_charges.pricing_quantity as decimal(20, 12))
-            * cast(round(subjects.accelerators_per_unit * 84000) * subjects.seconds_per_unit as decimal(18, 0))
-        ) as unit_seconds
+            amount_picos(raw_charges.pricing_quantity)
+            * cast(round(subjects.accelerators_per_unit * 84000) * subjects.seconds_per_unit as bigint)
+        ) as unit_second_picos
     from raw.focus_charges as raw_charges
     inner join core.bills as bills
         on raw_charges.load_id = bills.load_id
@@ -44,7 +45,7 @@ with charges as (
     group by all
 ),
 
--- Weights are whole billionths, so that a product with an amount keeps within 128 bits.
+-- Weights are whole millionths, so that a product of two keeps within 128 bits.
 used as (
     select
         provider_name,
@@ -55,7 +56,7 @@ used as (
         pool,
         accelerator_model,
         cost_component,
-        amount_picos(sum(effective_cost)) // 1000 as weight
+        amount_picos(sum(effective_cost)) // 1000000 as weight
     from charges
     where charge_category = 'Usage' and commitment_discount_id <> '' and not is_unused
     group by
@@ -67,7 +68,7 @@ used as (
         pool,
         accelerator_model,
         cost_component
-    having sum(effective_cost) >= 0.000000001
+    having sum(effective_cost) >= 0.000001
 ),
 
 weighted as (
@@ -87,9 +88,14 @@ placed as (
     select
         charges.starts_at,
         charges.ends_at,
-        coalesce(weighted.cluster, charges.cluster) as cluster,
-        coalesce(weighted.pool, charges.pool) as pool,
-        coalesce(weighted.accelerator_model, charges.accelerator_model) as accelerator_model,
+        case
+            when charges.is_commitment_unused then coalesce(weighted.cluster, 'unassigned') else charges.cluster
+        end as cluster,
+        case when charges.is_commitment_unused then coalesce(weighted.pool, 'unassigned') else charges.pool end as pool,
+        case
+            when charges.is_commitment_unused then coalesce(weighted.accelerator_model, 'unassigned')
+            else charges.accelerator_model
+        end as accelerator_model,
         coalesce(weighted.cost_component, charges.cost_component) as cost_component,
         charges.tenure,
         charges.currency,
@@ -101,6 +107,7 @@ placed as (
         charges.is_correction,
         charges.commitment_discount_id,
         charges.is_unused,
+        charges.is_commitment_unused,
         running_share(amount_picos(charges.billed_cost), weighted.so_far, weighted.weight, weighted.whole)
             as billed_picos,
         running_share(amount_picos(charges.effective_cost), weighted.so_far, weighted.weight, weighted.whole)
@@ -112,9 +119,9 @@ placed as (
         end as quantity_picos,
         case
             when charges.charge_category = 'Usage' and not charges.is_unused and not charges.is_correction
-                then coalesce(charges.unit_seconds, 0)
+                then coalesce(charges.unit_second_picos, 0)
             else 0
-        end as unit_seconds
+        end as unit_second_picos
     from charges
     left join weighted
         on charges.is_commitment_unused
@@ -141,9 +148,10 @@ select
     is_correction,
     commitment_discount_id,
     is_unused,
+    is_commitment_unused,
     picos_amount(sum(billed_picos)) as billed_cost,
     picos_amount(sum(effective_picos)) as effective_cost,
     picos_amount(sum(quantity_picos)) as commitment_quantity,
-    cast(round(sum(unit_seconds)) as bigint) as billed_unit_seconds
+    cast(round(picos_amount(sum(unit_second_picos))) as bigint) as billed_unit_seconds
 from placed
 group by all

@@ -6,7 +6,7 @@ with typed as (
         lower(given(cost_component)) as cost_component,
         coalesce(given(cluster), $cluster) as cluster,
         given(pool) as pool,
-        case when regexp_full_match(given(amount), '-?[0-9]{1,9}(\.[0-9]{1,9})?')
+        case when regexp_full_match(given(amount), '-?[0-9]{1,12}(\.[0-9]{1,9})?')
             then try_cast(given(amount) as decimal(38, 12)) end as amount,
         given(currency) as currency,
         instant(given(period_start_at), $time_zone) as period_start_at,

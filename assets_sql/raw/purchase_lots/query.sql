@@ -8,12 +8,12 @@ with typed as (
         given(pool) as pool,
         given(accelerator_model) as accelerator_model,
         whole(given(accelerators)) as lot_accelerators,
-        case when regexp_full_match(given(price), '[0-9]{1,9}(\.[0-9]{1,9})?')
+        case when regexp_full_match(given(price), '[0-9]{1,12}(\.[0-9]{1,9})?')
             then try_cast(given(price) as decimal(38, 12)) end as price,
-        case when regexp_full_match(given(residual), '[0-9]{1,9}(\.[0-9]{1,9})?')
+        case when regexp_full_match(given(residual), '[0-9]{1,12}(\.[0-9]{1,9})?')
             then try_cast(given(residual) as decimal(38, 12)) end as residual,
         given(replacement_price) as replacement_text,
-        case when regexp_full_match(given(replacement_price), '[0-9]{1,9}(\.[0-9]{1,9})?')
+        case when regexp_full_match(given(replacement_price), '[0-9]{1,12}(\.[0-9]{1,9})?')
             then try_cast(given(replacement_price) as decimal(38, 12)) end as replacement_price,
         given(currency) as currency,
         instant(given(in_service_at), $time_zone) as in_service_at,

@@ -18,13 +18,13 @@ committed as (
         provider_name,
         commitment_discount_id,
         currency,
-        is_unused,
+        is_commitment_unused,
         amount_picos(sum(commitment_quantity)) as quantity_picos,
         amount_picos(sum(effective_cost)) as cost_picos,
         sum(billed_unit_seconds) as unit_seconds
     from core.billed_charges
     where commitment_discount_id <> '' and charge_category = 'Usage'
-    group by starts_at, ends_at, cluster, provider_name, commitment_discount_id, currency, is_unused
+    group by starts_at, ends_at, cluster, provider_name, commitment_discount_id, currency, is_commitment_unused
 ),
 
 slices as (
@@ -33,7 +33,7 @@ slices as (
         committed.provider_name,
         committed.commitment_discount_id,
         committed.currency,
-        committed.is_unused,
+        committed.is_commitment_unused,
         slice_picos(
             committed.quantity_picos,
             committed.starts_at,
@@ -60,10 +60,10 @@ summed as (
         provider_name,
         commitment_discount_id,
         currency,
-        sum(case when is_unused then 0 else quantity_picos end) as used_picos,
-        sum(case when is_unused then quantity_picos else 0 end) as unused_picos,
-        sum(case when is_unused then 0 else cost_picos end) as used_cost_picos,
-        sum(case when is_unused then cost_picos else 0 end) as unused_cost_picos,
+        sum(case when is_commitment_unused then 0 else quantity_picos end) as used_picos,
+        sum(case when is_commitment_unused then quantity_picos else 0 end) as unused_picos,
+        sum(case when is_commitment_unused then 0 else cost_picos end) as used_cost_picos,
+        sum(case when is_commitment_unused then cost_picos else 0 end) as unused_cost_picos,
         cast(sum(unit_seconds) as bigint) as unit_seconds
     from slices
     group by usage_date, provider_name, commitment_discount_id, currency

@@ -1,39 +1,39 @@
 -- severity: error
--- Two files of a bill, of which neither says when it was collected, hold the same charges: both would count. Give the source
--- a `collected_at`, so that the newer replaces the older, or remove one.
+-- Two files of a bill, of which neither was collected later than the other, hold the same charges: both would count. Give
+-- the source a `collected_at` that tells them apart, so that the newer replaces the older, or remove one.
 with several as (
     select
         provider_name,
         billing_account_id,
         billing_period_start_at
     from core.bills
-    where is_current and collected_at is null
+    where is_current
     group by provider_name, billing_account_id, billing_period_start_at
     having count(*) > 1
 ),
 
-undated as (
+charges as (
     select
         bills.provider_name,
         bills.billing_account_id,
         bills.billing_period_start_at,
         bills.source_file,
-        charges.subject_id,
-        charges.charge_period_start_at,
-        charges.charge_period_end_at,
-        charges.billed_cost,
-        charges.effective_cost,
-        charges.pricing_quantity
+        delivered.subject_id,
+        delivered.charge_period_start_at,
+        delivered.charge_period_end_at,
+        delivered.billed_cost,
+        delivered.effective_cost,
+        delivered.pricing_quantity
     from several
     inner join core.bills as bills
         on several.provider_name = bills.provider_name
         and several.billing_account_id = bills.billing_account_id
         and several.billing_period_start_at = bills.billing_period_start_at
-    inner join raw.focus_charges as charges
-        on bills.load_id = charges.load_id
-        and bills.provider_name = coalesce(charges.provider_name, '')
-        and bills.billing_account_id = coalesce(charges.billing_account_id, '')
-        and bills.billing_period_start_at = charges.billing_period_start_at
+    inner join raw.focus_charges as delivered
+        on bills.load_id = delivered.load_id
+        and bills.provider_name = coalesce(delivered.provider_name, '')
+        and bills.billing_account_id = coalesce(delivered.billing_account_id, '')
+        and bills.billing_period_start_at = delivered.billing_period_start_at
     where bills.is_current
 )
 
@@ -44,7 +44,7 @@ select
     min(source_file) as source_file,
     max(source_file) as other_file,
     effective_cost
-from undated
+from charges
 where effective_cost <> 0
 group by
     provider_name,

@@ -1,6 +1,7 @@
 -- severity: error
--- The cost of all days of a component differs from what its charges accrued up to as_of, to the trillionth.
-with accrued as (
+-- The cost of all days of a component differs from what its charges accrued up to as_of, and from what power was drawn at a
+-- rate, to the trillionth.
+with charged as (
     select
         accruals.cluster,
         accruals.pool,
@@ -23,6 +24,33 @@ with accrued as (
     inner join core.clusters as clusters on accruals.cluster = clusters.cluster
     where clusters.as_of_at is not null
     group by accruals.cluster, accruals.pool, accruals.cost_component, accruals.currency
+    union all
+    select
+        energy.cluster,
+        energy.pool,
+        'power',
+        coalesce(rates.to_currency, energy.currency),
+        sum(converted_picos(amount_picos(energy.power_cost), rates.rate_picos))
+    from mart.energy_daily as energy
+    inner join core.cluster_days as cluster_days
+        on energy.usage_date = cluster_days.usage_date and energy.cluster = cluster_days.cluster
+    left join core.exchange_rates as rates
+        on rates.provider_name = ''
+        and energy.currency = rates.from_currency
+        and cluster_days.starts_at >= rates.valid_from_at
+        and cluster_days.starts_at < rates.valid_to_at
+    group by energy.cluster, energy.pool, coalesce(rates.to_currency, energy.currency)
+),
+
+accrued as (
+    select
+        cluster,
+        pool,
+        cost_component,
+        currency,
+        sum(accrued_picos) as accrued_picos
+    from charged
+    group by cluster, pool, cost_component, currency
 ),
 
 costs as (
@@ -45,6 +73,4 @@ select
     costs.cost_picos
 from accrued
 full outer join costs using (cluster, pool, cost_component, currency)
--- Power that is drawn at a rate is not charged.
 where coalesce(accrued.accrued_picos, 0) <> coalesce(costs.cost_picos, 0)
-    and (cost_component <> 'power' or (cluster, pool) not in (select (cluster, pool) from core.power_rates))
