@@ -17,6 +17,7 @@ import pytest
 
 from capacity_dagster.errors import SourceError
 from capacity_dagster.site_file import Site
+from capacity_dagster.tables.catalogue import assets_folder
 from capacity_dagster.versions import current
 
 TOML = """
@@ -328,6 +329,31 @@ def test_a_day_that_no_bill_reaches_has_no_cost(bill: Callable[..., Site], query
         (date(2026, 3, 2), 1, None),
         (date(2026, 3, 3), *unknown),
     ]
+
+
+def test_a_day_that_no_bill_reaches_leaves_its_month_without_a_cost(
+    make_site: Callable[..., Site], published_by: Callable[..., Any]
+) -> None:
+    first = date(2026, 1, 1)
+    january = [charge(first + timedelta(days=day), "1", **gpus("2")) for day in range(2)]
+    site = make_site(TOML, {"bills/0.csv": text(january)})
+    published_by(site, datetime(2026, 1, 4, tzinfo=UTC))
+    publication = current(site.published)
+    assert publication is not None
+    told = "accelerator_model, currency, cost, known_cost, days_counted, days_priced, cost_per_installed_hour"
+    with duckdb.connect(str(publication.folder / "capacity.duckdb"), read_only=True) as connection:
+        months = [
+            connection.execute(f"select {told} from {source} order by 1").fetchall()
+            for source in ("report.cost_per_accelerator_hour_monthly", "report.cost_per_hour('month')")
+        ]
+        days = connection.execute(
+            "select accelerator_model, cost, days_counted, days_priced from report.cost_per_hour('day') order by all"
+        ).fetchall()
+        by_pool = assets_folder() / "published" / "queries" / "03_cost_chain_by_pool.sql"
+        pools = connection.execute(f"select currency, cost, known_cost from ({by_pool.read_text()})").fetchall()
+    assert months == [[("h100", "USD", None, 2, 3, 2, None), ("unassigned", "XXX", None, None, 1, 0, None)]] * 2
+    assert days == [("h100", 1, 1, 1), ("h100", 1, 1, 1), ("unassigned", None, 1, 0)]
+    assert pools == [("USD", None, 2), ("XXX", None, None)]
 
 
 FORMATS: dict[str, Callable[[Path, list[Charge]], None]] = {}
