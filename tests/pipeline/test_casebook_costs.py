@@ -599,6 +599,45 @@ def test_currencies_are_added_only_at_a_rate(
     assert [row[1:] for row in query(site, owed)] == [("USD", 210)] * 4
 
 
+BOUGHT = (
+    POWERED
+    + """
+[[sources]]
+kind = "purchase_lots"
+files = "lots.csv"
+
+[[sources]]
+kind = "exchange_rates"
+files = "rates.csv"
+
+[costs]
+currency = "USD"
+"""
+)
+LOTS = "lot_id,cluster,pool,model,accelerators,price,residual,currency,in_service_at,life_months,replacement_price\n"
+
+
+def test_a_component_may_change_its_currency(
+    make_site: Callable[..., Site], build: Callable[..., Any], query: Query
+) -> None:
+    files = {
+        "inventory.csv": INVENTORY,
+        "lots.csv": LOTS + "L,alpha,train,h100,8,140256,0,USD,2026-01-01T00:00:00Z,48,\n",  # 96 a day, of 1,461
+        "flat.csv": "cost_component,cluster,pool,amount,currency,period_start,period_end\n"
+        "colo,alpha,train,744,USD,2026-01-01,2026-02-01\n"  # 24 a day
+        "colo,alpha,train,560,EUR,2026-02-01,2026-03-01\n",  # 20 a day, at 1.2
+        "rates.csv": "from,to,rate,valid_from,valid_to\nEUR,USD,1.2,2026-02-01,2026-02-02\n",
+    }
+    site = make_site(BOUGHT, files)
+    build(site, as_of=datetime(2026, 2, 3, tzinfo=UTC))
+    daily = """
+        select usage_date, currency, cost, colo_cost, missing_components
+        from report.cost_per_accelerator_hour_daily where usage_date >= date '2026-01-31' order by usage_date
+    """
+    days = [date(2026, 1, 31), date(2026, 2, 1), date(2026, 2, 2)]
+    assert query(site, daily) == [(day, "USD", 120, 24, None) for day in days]
+
+
 def test_exchange_rates_that_cannot_be_read_are_kept_with_their_reason(read: Callable[..., Any]) -> None:
     lines = {
         "unreadable_currency": "Euro,USD,1.1,2026-01-01,2026-01-02",
