@@ -638,6 +638,33 @@ def test_a_component_may_change_its_currency(
     assert query(site, daily) == [(day, "USD", 120, 24, None) for day in days]
 
 
+@pytest.mark.case("P66")
+def test_what_is_written_off_costs_nothing_and_what_it_would_cost_anew_is_beside_it(
+    make_site: Callable[..., Site], build: Callable[..., Any], query: Query
+) -> None:
+    lot = "L,alpha,train,h100,8,500000,20000,USD,2020-01-01T00:00:00Z,48,280512\n"  # 280,512 / 1,461 days: 192 a day
+    site = make_site(BOUGHT, {"inventory.csv": INVENTORY})
+    build(site, as_of=datetime(2026, 1, 2, tzinfo=UTC))
+    daily = """
+        select accelerator_model, currency, cost, depreciation_cost, replacement_cost, cost_per_installed_hour,
+            replacement_cost_per_installed_hour
+        from report.cost_per_accelerator_hour_daily
+    """
+    assert query(site, daily) == [("h100", "XXX", None, None, 0, None, None)]
+    (site.landing / "lots.csv").write_text(LOTS + lot, encoding="utf-8")
+    outcomes = build(site, as_of=datetime(2026, 1, 2, tzinfo=UTC))
+    assert query(site, daily) == [("h100", "USD", 0, 0, 192, 0.0, 1.0)]
+    owed = "select team, idle_policy, total_cost, is_complete from report.showback_monthly order by 2"
+    policies = ("central", "entitlement", "hybrid", "proportional")
+    assert query(site, owed) == [("central", policy, 0, True) for policy in policies]
+    charged = (
+        "select sub_account_id, charge_part, effective_cost, list_cost, pricing_quantity from report.focus_charges"
+    )
+    assert query(site, charged) == [("central", "idle", 0, 0, 192)]
+    built = [outcome for name, outcome in outcomes.items() if not name.startswith("raw.")]
+    assert not [check for outcome in built for check in outcome.checks if check.is_blocking and not check.has_passed]
+
+
 def test_exchange_rates_that_cannot_be_read_are_kept_with_their_reason(read: Callable[..., Any]) -> None:
     lines = {
         "unreadable_currency": "Euro,USD,1.1,2026-01-01,2026-01-02",
