@@ -169,20 +169,55 @@ create or replace macro report.team_efficiency(grain) as table
     order by period_date, cluster, pool, accelerator_model, team;
 
 -- One row per period, cluster, pool, accelerator model and currency: what one accelerator-hour cost at each link. The cost
--- and its rates are null where one day of the period has no cost; `known_cost` is what is known nevertheless.
+-- and its rates are null where one day of the period has no cost, in whatever currency; `known_cost` is what is known
+-- nevertheless. A day that no bill tells of is one of the model `unassigned`, and counts for each model of its pool.
 create or replace macro report.cost_per_hour(grain) as table
-    with sums as (
+    with costs as (
         select
+            *,
             report.period_start(
                 grain, usage_date, (select min(earliest.usage_date) from report.cost_per_accelerator_hour_daily as earliest)
-            ) as period_date,
+            ) as period_date
+        from report.cost_per_accelerator_hour_daily
+    ),
+
+    marked as (
+        select period_date, usage_date, cluster, pool, accelerator_model, cost is not null as is_priced
+        from costs
+        union all
+        select untold.period_date, untold.usage_date, untold.cluster, untold.pool, models.accelerator_model, false
+        from costs as untold
+        inner join (select distinct period_date, cluster, pool, accelerator_model from costs) as models
+            on untold.period_date = models.period_date
+            and untold.cluster = models.cluster
+            and untold.pool = models.pool
+        where untold.accelerator_model = 'unassigned' and untold.cost is null
+    ),
+
+    counted as (
+        select
+            period_date,
+            cluster,
+            pool,
+            accelerator_model,
+            count(*) as days_counted,
+            count(case when is_priced then 1 end) as days_priced
+        from (
+            select period_date, usage_date, cluster, pool, accelerator_model, bool_and(is_priced) as is_priced
+            from marked
+            group by period_date, usage_date, cluster, pool, accelerator_model
+        ) as model_days
+        group by period_date, cluster, pool, accelerator_model
+    ),
+
+    currencies as (
+        select
+            period_date,
             cluster,
             pool,
             accelerator_model,
             currency,
-            count(*) as days_counted,
-            count(cost) as days_priced,
-            report.whole_sum(cost) as cost,
+            sum(cost) as priced_cost,
             sum(known_cost) as known_cost,
             sum(depreciation_cost) as depreciation_cost,
             sum(power_cost) as power_cost,
@@ -193,8 +228,22 @@ create or replace macro report.cost_per_hour(grain) as table
             sum(installed_unit_seconds) as installed_unit_seconds,
             sum(available_unit_seconds) as available_unit_seconds,
             sum(allocated_unit_seconds) as allocated_unit_seconds
-        from report.cost_per_accelerator_hour_daily
+        from costs
         group by period_date, cluster, pool, accelerator_model, currency
+    ),
+
+    sums as (
+        select
+            currencies.*,
+            counted.days_counted,
+            counted.days_priced,
+            case when counted.days_priced = counted.days_counted then currencies.priced_cost end as cost
+        from currencies
+        inner join counted
+            on currencies.period_date = counted.period_date
+            and currencies.cluster = counted.cluster
+            and currencies.pool = counted.pool
+            and currencies.accelerator_model = counted.accelerator_model
     )
 
     select

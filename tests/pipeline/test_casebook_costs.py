@@ -18,6 +18,7 @@ import pytest
 from capacity_dagster.errors import SourceError
 from capacity_dagster.site_file import Site
 from capacity_dagster.sources.landing import AS_OF_FILE
+from capacity_dagster.tables.catalogue import assets_folder
 from capacity_dagster.versions import current
 
 TOML = """
@@ -369,6 +370,31 @@ def test_a_day_that_no_bill_reaches_has_no_cost(bill: Callable[..., Site], query
     ]
 
 
+def test_a_day_that_no_bill_reaches_leaves_its_month_without_a_cost(
+    make_site: Callable[..., Site], published_by: Callable[..., Any]
+) -> None:
+    first = date(2026, 1, 1)
+    january = [charge(first + timedelta(days=day), "1", **gpus("2")) for day in range(2)]
+    site = make_site(TOML, {"bills/0.csv": text(january)})
+    published_by(site, datetime(2026, 1, 4, tzinfo=UTC))
+    publication = current(site.published)
+    assert publication is not None
+    told = "accelerator_model, currency, cost, known_cost, days_counted, days_priced, cost_per_installed_hour"
+    with duckdb.connect(str(publication.folder / "capacity.duckdb"), read_only=True) as connection:
+        months = [
+            connection.execute(f"select {told} from {source} order by 1").fetchall()
+            for source in ("report.cost_per_accelerator_hour_monthly", "report.cost_per_hour('month')")
+        ]
+        days = connection.execute(
+            "select accelerator_model, cost, days_counted, days_priced from report.cost_per_hour('day') order by all"
+        ).fetchall()
+        by_pool = assets_folder() / "published" / "queries" / "03_cost_chain_by_pool.sql"
+        pools = connection.execute(f"select currency, cost, known_cost from ({by_pool.read_text()})").fetchall()
+    assert months == [[("h100", "USD", None, 2, 3, 2, None), ("unassigned", "XXX", None, None, 1, 0, None)]] * 2
+    assert days == [("h100", 1, 1, 1), ("h100", 1, 1, 1), ("unassigned", None, 1, 0)]
+    assert pools == [("USD", None, 2), ("XXX", None, None)]
+
+
 FORMATS: dict[str, Callable[[Path, list[Charge]], None]] = {}
 
 
@@ -652,6 +678,72 @@ def test_currencies_are_added_only_at_a_rate(
     assert query(site, costs) == [("USD", 210)]
     owed = "select idle_policy, currency, sum(total_cost) from report.showback_monthly group by all order by all"
     assert [row[1:] for row in query(site, owed)] == [("USD", 210)] * 4
+
+
+BOUGHT = (
+    POWERED
+    + """
+[[sources]]
+kind = "purchase_lots"
+files = "lots.csv"
+
+[[sources]]
+kind = "exchange_rates"
+files = "rates.csv"
+
+[costs]
+currency = "USD"
+"""
+)
+LOTS = "lot_id,cluster,pool,model,accelerators,price,residual,currency,in_service_at,life_months,replacement_price\n"
+
+
+def test_a_component_may_change_its_currency(
+    make_site: Callable[..., Site], build: Callable[..., Any], query: Query
+) -> None:
+    files = {
+        "inventory.csv": INVENTORY,
+        "lots.csv": LOTS + "L,alpha,train,h100,8,140256,0,USD,2026-01-01T00:00:00Z,48,\n",  # 96 a day, of 1,461
+        "flat.csv": "cost_component,cluster,pool,amount,currency,period_start,period_end\n"
+        "colo,alpha,train,744,USD,2026-01-01,2026-02-01\n"  # 24 a day
+        "colo,alpha,train,560,EUR,2026-02-01,2026-03-01\n",  # 20 a day, at 1.2
+        "rates.csv": "from,to,rate,valid_from,valid_to\nEUR,USD,1.2,2026-02-01,2026-02-02\n",
+    }
+    site = make_site(BOUGHT, files)
+    build(site, as_of=datetime(2026, 2, 3, tzinfo=UTC))
+    daily = """
+        select usage_date, currency, cost, colo_cost, missing_components
+        from report.cost_per_accelerator_hour_daily where usage_date >= date '2026-01-31' order by usage_date
+    """
+    days = [date(2026, 1, 31), date(2026, 2, 1), date(2026, 2, 2)]
+    assert query(site, daily) == [(day, "USD", 120, 24, None) for day in days]
+
+
+@pytest.mark.case("P66")
+def test_what_is_written_off_costs_nothing_and_what_it_would_cost_anew_is_beside_it(
+    make_site: Callable[..., Site], build: Callable[..., Any], query: Query
+) -> None:
+    lot = "L,alpha,train,h100,8,500000,20000,USD,2020-01-01T00:00:00Z,48,280512\n"  # 280,512 / 1,461 days: 192 a day
+    site = make_site(BOUGHT, {"inventory.csv": INVENTORY})
+    build(site, as_of=datetime(2026, 1, 2, tzinfo=UTC))
+    daily = """
+        select accelerator_model, currency, cost, depreciation_cost, replacement_cost, cost_per_installed_hour,
+            replacement_cost_per_installed_hour
+        from report.cost_per_accelerator_hour_daily
+    """
+    assert query(site, daily) == [("h100", "XXX", None, None, 0, None, None)]
+    (site.landing / "lots.csv").write_text(LOTS + lot, encoding="utf-8")
+    outcomes = build(site, as_of=datetime(2026, 1, 2, tzinfo=UTC))
+    assert query(site, daily) == [("h100", "USD", 0, 0, 192, 0.0, 1.0)]
+    owed = "select team, idle_policy, total_cost, is_complete from report.showback_monthly order by 2"
+    policies = ("central", "entitlement", "hybrid", "proportional")
+    assert query(site, owed) == [("central", policy, 0, True) for policy in policies]
+    charged = (
+        "select sub_account_id, charge_part, effective_cost, list_cost, pricing_quantity from report.focus_charges"
+    )
+    assert query(site, charged) == [("central", "idle", 0, 0, 192)]
+    built = [outcome for name, outcome in outcomes.items() if not name.startswith("raw.")]
+    assert not [check for outcome in built for check in outcome.checks if check.is_blocking and not check.has_passed]
 
 
 def test_exchange_rates_that_cannot_be_read_are_kept_with_their_reason(read: Callable[..., Any]) -> None:

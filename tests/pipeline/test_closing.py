@@ -120,6 +120,118 @@ def test_opening_a_month_again_publishes_what_is_known(corrected: Callable[..., 
     assert told[1][3] == "the month was opened again"
 
 
+# Clusters that are accounted for no more.
+
+
+def test_a_rule_for_what_was_unassigned_moves_it_in_the_journal_and_nothing_is_blocked(
+    make_site: Callable[..., Site], published_by: Publish
+) -> None:
+    known = charge(JANUARY, "50000", until=FEBRUARY, **gpus("25000"))
+    other = charge(JANUARY, "310", until=FEBRUARY, ResourceName="disks", SubAccountId="300")
+    then = charge(FEBRUARY, "40000", until=MARCH, **gpus("20000"))
+    site = make_site(TOML, {"bills/0.csv": text([known, other]), "bills/1.csv": text([then])})
+    published_by(site)
+    assert published(site, CHARGED)[0] == (JANUARY, "central", 50310, 0, 50310)
+    close_month(site, JANUARY, accepts_incomplete=True)
+
+    toml = site.path
+    rule = '[[charge_rules]]\ncluster = "cloud"\npool = "train"\ncharges = { ResourceName = "disks" }\n'
+    toml.write_text(toml.read_text(encoding="utf-8") + rule, encoding="utf-8")
+    site = load_site(site.path.parent)
+    published_by(site)
+    restated = """
+        select cluster, because, count(*), sum(amount_change) from report.restatement_journal
+        where table_name = 'report.cost_per_accelerator_hour_daily' and measure = 'known_cost' group by all order by all
+    """
+    told = [("cloud", "another site file", 31, 310), ("unassigned", "another site file", 31, -310)]
+    assert published(site, restated) == told
+    assert published(site, CHARGED) == [
+        *((JANUARY, policy, 50310, 0, 50310) for policy in POLICIES),
+        *((FEBRUARY, policy, 40000, 0, 40000) for policy in POLICIES),
+    ]
+    adjusted = (
+        "select cluster, adjustment_cost from report.showback_monthly "
+        "where adjustment_cost <> 0 and idle_policy = 'central' order by 1"
+    )
+    assert published(site, adjusted) == [("cloud", 310), ("unassigned", -310)]
+    again = published_by(site)
+    assert published_by(site) == again
+    assert published(site, restated) == told
+
+
+TWO_CLUSTERS = """
+[site]
+name = "closing"
+first_day = 2026-01-30
+
+[clusters.alpha]
+time_zone = "UTC"
+
+[accelerators.h100]
+
+[[sources]]
+kind = "inventory"
+files = "inventory.csv"
+
+[[sources]]
+kind = "flat_costs"
+files = "costs.csv"
+"""
+
+
+def test_what_a_cluster_was_charged_that_is_gone_is_taken_back(
+    make_site: Callable[..., Site], published_by: Publish
+) -> None:
+    beta = '\n[clusters.beta]\ntime_zone = "UTC"\n'
+    inventory = [
+        "cluster,node,pool,accelerator_model,accelerators,in_service_at,retired_at",
+        "alpha,h1,train,h100,8,2026-01-01T00:00:00Z,",
+        "beta,h2,train,h100,8,2026-01-01T00:00:00Z,",
+    ]
+    costs = [
+        "cost_component,cluster,pool,amount,currency,period_start,period_end",
+        "colo,alpha,train,1416,USD,2026-01-01,2026-03-01",  # 24 a day
+        "colo,beta,train,708,USD,2026-01-01,2026-03-01",  # 12 a day
+    ]
+    files = {"inventory.csv": "\n".join(inventory) + "\n", "costs.csv": "\n".join(costs) + "\n"}
+    site = make_site(TWO_CLUSTERS + beta, files)
+    as_of = datetime(2026, 2, 3, tzinfo=UTC)
+    published_by(site, as_of)
+    close_month(site, JANUARY, accepts_incomplete=True)
+
+    site.path.write_text(TWO_CLUSTERS, encoding="utf-8")
+    deliver(
+        site,
+        {
+            name: "".join(f"{line}\n" for line in lines if "beta" not in line)
+            for name, lines in (("inventory.csv", inventory), ("costs.csv", costs))
+        },
+    )
+    site = load_site(site.path.parent)
+    published_by(site, as_of)
+    bills = """
+        select billing_month, cluster, charge_class, sum(effective_cost), min(charge_period_start_at),
+            max(charge_period_end_at)
+        from report.focus_charges group by all order by all
+    """
+    january = (datetime(2026, 1, 30), datetime(2026, 2, 1))
+    assert published(site, bills) == [
+        (JANUARY, "alpha", None, 48, *january),
+        (JANUARY, "beta", None, 24, *january),
+        (FEBRUARY, "alpha", None, 48, datetime(2026, 2, 1), datetime(2026, 2, 3)),
+        (FEBRUARY, "beta", "Correction", -24, *january),
+    ]
+    restated = """
+        select cluster, usage_date, amount_change from report.restatement_journal
+        where table_name = 'report.cost_per_accelerator_hour_daily' and measure = 'known_cost' order by all
+    """
+    told = [("beta", date(2026, 1, 30), -12), ("beta", date(2026, 1, 31), -12)]
+    assert published(site, restated) == told
+    again = published_by(site, as_of)
+    assert published_by(site, as_of) == again
+    assert published(site, restated) == told
+
+
 # Random histories: files come, are replaced and go, months close and open, versions are published.
 
 FIRST_AT, AS_OF = datetime(2026, 1, 28, tzinfo=UTC), datetime(2026, 3, 4, tzinfo=UTC)

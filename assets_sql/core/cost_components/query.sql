@@ -1,8 +1,8 @@
--- What each pool is ever billed for besides its purchases. A new component makes every day without its bill unknown.
+-- What each pool is ever billed for besides its purchases, in whatever currency. A new component makes every day without its
+-- bill unknown.
 select distinct
     cluster,
     pool,
-    cost_component,
-    currency
+    cost_component
 from core.charges
 where accelerator_model is null

@@ -1,7 +1,8 @@
 -- Each charge's slice of each day: what has accrued by the end of the day less what had by its beginning, so that slices
 -- always sum to the charge. Where power has a rate, it is drawn by what is installed, and converted at the day's exchange
 -- rate. What belongs to a pool as a whole is split over its models by installed time (of pools that only bills know, by
--- rented time); where nothing is installed it stays with the model `unassigned`.
+-- rented time); where nothing is installed it stays with the model `unassigned`. A lot that is written off costs nothing while
+-- it is in use, in its currency: that is known.
 with windows as (
     select
         cluster_days.usage_date,
@@ -10,6 +11,18 @@ with windows as (
         cluster_days.ends_at as window_end_at
     from core.cluster_days as cluster_days
     inner join days on cluster_days.usage_date = days.usage_date
+),
+
+inventoried as (
+    select
+        usage_date,
+        cluster,
+        pool,
+        accelerator_model,
+        cast(sum(installed_units * seconds_between(starts_at, ends_at)) as bigint) // 84000 as weight
+    from mart.node_timeline
+    where usage_date in (select usage_date from days) and installed_units > 0
+    group by usage_date, cluster, pool, accelerator_model
 ),
 
 slices as (
@@ -55,6 +68,30 @@ slices as (
         or accruals.credit_picos <> 0
     union all
     select
+        windows.usage_date,
+        charges.cluster,
+        charges.pool,
+        charges.accelerator_model,
+        charges.cost_component,
+        charges.tenure,
+        accruals.currency,
+        amount_picos(0),
+        amount_picos(0),
+        amount_picos(0),
+        amount_picos(0),
+        amount_picos(0),
+        case when charges.annuity_picos is not null then amount_picos(0) end
+    from core.charges as charges
+    inner join core.accruals as accruals on charges.charge_id = accruals.accrual_id
+    inner join windows on charges.cluster = windows.cluster and charges.ends_at <= windows.window_start_at
+    inner join inventoried
+        on windows.usage_date = inventoried.usage_date
+        and charges.cluster = inventoried.cluster
+        and charges.pool = inventoried.pool
+        and charges.accelerator_model = inventoried.accelerator_model
+    where charges.lot_accelerators is not null
+    union all
+    select
         energy.usage_date,
         energy.cluster,
         energy.pool,
@@ -95,18 +132,6 @@ summed as (
         sum(annuity_picos) as annuity_picos
     from slices
     group by usage_date, cluster, pool, accelerator_model, cost_component, tenure, currency
-),
-
-inventoried as (
-    select
-        usage_date,
-        cluster,
-        pool,
-        accelerator_model,
-        cast(sum(installed_units * seconds_between(starts_at, ends_at)) as bigint) // 84000 as weight
-    from mart.node_timeline
-    where usage_date in (select usage_date from days) and installed_units > 0
-    group by usage_date, cluster, pool, accelerator_model
 ),
 
 installed as (

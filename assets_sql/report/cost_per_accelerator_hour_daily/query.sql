@@ -205,17 +205,18 @@ untold as (
     ) end) < seconds_between(greatest(accounts.first_at, windows.window_start_at), windows.window_end_at)
 ),
 
-billed as (
+-- Bills of a component may overlap, in several currencies: the time that they cover counts once.
+bills as (
     select
         in_service.usage_date,
         in_service.cluster,
         in_service.pool,
         components.cost_component,
-        seconds_between(in_service.first_at, in_service.last_at) as needed_seconds,
-        -- Without a bill the bounds are those of the service alone, as `greatest` and `least` leave nulls out.
-        cast(sum(case when charges.charge_id is null then 0 else greatest(0, seconds_between(
-            greatest(charges.starts_at, in_service.first_at), least(charges.ends_at, in_service.last_at)
-        )) end) as bigint) as billed_seconds
+        in_service.first_at,
+        in_service.last_at,
+        charges.charge_id,
+        greatest(charges.starts_at, in_service.first_at) as starts_at,
+        least(charges.ends_at, in_service.last_at) as ends_at
     from in_service
     inner join core.cost_components as components
         on in_service.cluster = components.cluster and in_service.pool = components.pool
@@ -223,18 +224,35 @@ billed as (
         on components.cluster = charges.cluster
         and components.pool = charges.pool
         and components.cost_component = charges.cost_component
-        and components.currency = charges.currency
         and charges.accelerator_model is null
         and charges.starts_at < in_service.last_at
         and charges.ends_at > in_service.first_at
-    group by
-        in_service.usage_date,
-        in_service.cluster,
-        in_service.pool,
-        components.cost_component,
-        components.currency,
-        in_service.first_at,
-        in_service.last_at
+),
+
+reached as (
+    select
+        *,
+        max(ends_at) over (
+            partition by usage_date, cluster, pool, cost_component
+            order by starts_at asc, charge_id asc rows between unbounded preceding and 1 preceding
+        ) as reached_at
+    from bills
+),
+
+billed as (
+    select
+        usage_date,
+        cluster,
+        pool,
+        cost_component,
+        seconds_between(first_at, last_at) as needed_seconds,
+        -- Without a bill the bounds are those of the service alone, as `greatest` and `least` leave nulls out.
+        cast(sum(case
+            when charge_id is null then 0
+            else greatest(0, seconds_between(greatest(starts_at, coalesce(reached_at, starts_at)), ends_at))
+        end) as bigint) as billed_seconds
+    from reached
+    group by usage_date, cluster, pool, cost_component, first_at, last_at
 ),
 
 -- Of pools that ever have a power rate, the days on which something installed has none.

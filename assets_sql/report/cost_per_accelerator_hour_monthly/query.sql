@@ -1,12 +1,69 @@
--- A month is the sum of its days; it has a cost, and hours of a link, only where each of them has.
-with months as (
+-- A month is the sum of its days; it has a cost, and hours of a link, only where each of them has. A day without any known
+-- cost has no currency of its own, and leaves the month unknown in each.
+with models as (
+    select distinct
+        cast(date_trunc('month', usage_date) as date) as usage_month,
+        cluster,
+        pool,
+        accelerator_model
+    from report.cost_per_accelerator_hour_daily
+),
+
+marked as (
+    select
+        usage_date,
+        cluster,
+        pool,
+        accelerator_model,
+        cost is not null as is_priced
+    from report.cost_per_accelerator_hour_daily
+    union all
+    -- Nobody knows which models a day would have that no bill tells of: it counts for each of the pool.
+    select
+        untold.usage_date,
+        untold.cluster,
+        untold.pool,
+        models.accelerator_model,
+        false as is_priced
+    from report.cost_per_accelerator_hour_daily as untold
+    inner join models
+        on cast(date_trunc('month', untold.usage_date) as date) = models.usage_month
+        and untold.cluster = models.cluster
+        and untold.pool = models.pool
+    where untold.accelerator_model = 'unassigned' and untold.cost is null
+),
+
+model_days as (
+    select
+        usage_date,
+        cluster,
+        pool,
+        accelerator_model,
+        bool_and(is_priced) as is_priced
+    from marked
+    group by usage_date, cluster, pool, accelerator_model
+),
+
+counted as (
+    select
+        cast(date_trunc('month', usage_date) as date) as usage_month,
+        cluster,
+        pool,
+        accelerator_model,
+        count(*) as days_counted,
+        count(case when is_priced then 1 end) as days_priced
+    from model_days
+    group by date_trunc('month', usage_date), cluster, pool, accelerator_model
+),
+
+sums as (
     select
         cast(date_trunc('month', usage_date) as date) as usage_month,
         cluster,
         pool,
         accelerator_model,
         currency,
-        case when count(cost) = count(*) then sum(cost) end as cost,
+        sum(cost) as priced_cost,
         sum(known_cost) as known_cost,
         sum(depreciation_cost) as depreciation_cost,
         sum(power_cost) as power_cost,
@@ -21,8 +78,6 @@ with months as (
         sum(straight_line_cost) as straight_line_cost,
         sum(annuity_cost) as annuity_cost,
         case when count(replacement_cost) = count(*) then sum(replacement_cost) end as replacement_cost,
-        count(*) as days_counted,
-        count(cost) as days_priced,
         sum(unpriced_hours) as unpriced_hours,
         sum(rented_hours) as rented_hours,
         cast(sum(installed_unit_seconds) as bigint) as installed_unit_seconds,
@@ -33,6 +88,20 @@ with months as (
         max(trust_place(trust)) as worst_trust
     from report.cost_per_accelerator_hour_daily
     group by date_trunc('month', usage_date), cluster, pool, accelerator_model, currency
+),
+
+months as (
+    select
+        sums.*,
+        case when counted.days_priced = counted.days_counted then sums.priced_cost end as cost,
+        counted.days_counted,
+        counted.days_priced
+    from sums
+    inner join counted
+        on sums.usage_month = counted.usage_month
+        and sums.cluster = counted.cluster
+        and sums.pool = counted.pool
+        and sums.accelerator_model = counted.accelerator_model
 )
 
 select

@@ -3,23 +3,18 @@
 -- cost is shared out as its whole cost is; what is rented is on its own provider's bill. Prices are rounded to a millionth,
 -- so that price times quantity is the list cost without a remainder; the effective cost is exact, and sums to the cost.
 -- Of a closed month the charges stay as they were signed. What it comes to now, less what was charged for it, is a
--- correction on the bill of the first open month.
+-- correction on the bill of the first open month, also where its cluster is accounted for no more.
 with windows as (
     select
         cluster_days.usage_date,
         cluster_days.cluster,
         cluster_days.starts_at,
         cluster_days.ends_at,
-        closed_months.usage_month as closed_month,
-        case
-            when closed_months.usage_month is null then cast(date_trunc('month', cluster_days.usage_date) as date)
-            else cast(last_closed.usage_month + interval 1 month as date)
-        end as billing_month
+        closed_months.usage_month as closed_month
     from core.cluster_days as cluster_days
     inner join days on cluster_days.usage_date = days.usage_date
     left join site.closed_months as closed_months
         on cast(date_trunc('month', cluster_days.usage_date) as date) = closed_months.usage_month
-    cross join (select max(every_closed.usage_month) as usage_month from site.closed_months as every_closed) as last_closed
 ),
 
 costs as (
@@ -156,7 +151,7 @@ owed as (
 charges as (
     select
         owed.usage_date,
-        windows.billing_month,
+        cast(date_trunc('month', owed.usage_date) as date) as billing_month,
         owed.cluster,
         owed.pool,
         owed.accelerator_model,
@@ -205,6 +200,8 @@ differences as (
         team,
         currency,
         charge_part,
+        cast(null as timestamp) as charge_period_start_at,
+        cast(null as timestamp) as charge_period_end_at,
         picos_amount(effective_picos) as difference
     from owed
     union all
@@ -216,14 +213,17 @@ differences as (
         team,
         currency,
         charge_part,
+        charge_period_start_at,
+        charge_period_end_at,
         -effective_cost as difference
     from signed
 ),
 
+-- The bounds of a day of a cluster that is gone are those that were signed.
 corrections as (
     select
         differences.usage_date,
-        windows.billing_month,
+        first_open.billing_month,
         differences.cluster,
         differences.pool,
         differences.accelerator_model,
@@ -231,18 +231,23 @@ corrections as (
         differences.currency,
         differences.charge_part,
         'Correction' as charge_class,
-        min(windows.starts_at) as charge_period_start_at,
-        min(windows.ends_at) as charge_period_end_at,
+        coalesce(min(windows.starts_at), min(differences.charge_period_start_at)) as charge_period_start_at,
+        coalesce(min(windows.ends_at), min(differences.charge_period_end_at)) as charge_period_end_at,
         cast(sum(differences.difference) as decimal(38, 12)) as effective_cost,
         cast(sum(differences.difference) as decimal(38, 12)) as list_cost,
         cast(null as decimal(38, 12)) as list_unit_price,
         cast(null as decimal(38, 12)) as pricing_quantity
     from differences
-    inner join windows on differences.usage_date = windows.usage_date and differences.cluster = windows.cluster
-    where windows.closed_month is not null
+    inner join site.closed_months as closed_months
+        on cast(date_trunc('month', differences.usage_date) as date) = closed_months.usage_month
+    cross join (
+        select cast(max(every_closed.usage_month) + interval 1 month as date) as billing_month
+        from site.closed_months as every_closed
+    ) as first_open
+    left join windows on differences.usage_date = windows.usage_date and differences.cluster = windows.cluster
     group by
         differences.usage_date,
-        windows.billing_month,
+        first_open.billing_month,
         differences.cluster,
         differences.pool,
         differences.accelerator_model,

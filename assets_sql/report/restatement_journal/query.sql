@@ -1,14 +1,13 @@
 -- A number that was published of a day that was over, and is otherwise now, is a line: what it was, what it is, and which
 -- delivered files changed something of that day since. Of an open month the new number is published; of a closed one the old
--- number stays, and its lines since it was closed, added to it, give what is known now. A cost that was unknown and becomes
+-- number stays, and its lines since it was closed, added to it, give what is known now, of clusters that are gone too. A cost that was unknown and becomes
 -- known restates nothing, unless the month is closed.
 with windows as (
     select
         cluster_days.usage_date,
         cluster_days.cluster,
         cluster_days.starts_at as window_start_at,
-        cluster_days.ends_at as window_end_at,
-        closed_months.closed_version
+        cluster_days.ends_at as window_end_at
     from core.cluster_days as cluster_days
     inner join days on cluster_days.usage_date = days.usage_date
     left join site.closed_months as closed_months
@@ -318,7 +317,7 @@ select
     cast(restated.amount_before as decimal(38, 12)) as amount_before,
     cast(restated.amount_now as decimal(38, 12)) as amount_now,
     cast(coalesce(restated.amount_now, 0) - coalesce(restated.amount_before, 0) as decimal(38, 12)) as amount_change,
-    windows.closed_version is not null as is_month_closed,
+    closed_months.closed_version is not null as is_month_closed,
     coalesce(
         nullif(concat_ws(
             '; ',
@@ -332,11 +331,17 @@ select
 from restated
 cross join published.versions as versions
 cross join other_causes
-inner join windows on restated.usage_date = windows.usage_date and restated.cluster = windows.cluster
+left join site.closed_months as closed_months
+    on cast(date_trunc('month', restated.usage_date) as date) = closed_months.usage_month
+left join windows on restated.usage_date = windows.usage_date and restated.cluster = windows.cluster
 left join causes on restated.usage_date = causes.usage_date and restated.cluster = causes.cluster
 left join reopened on cast(date_trunc('month', restated.usage_date) as date) = reopened.usage_month
 where coalesce(restated.amount_now, 0) <> coalesce(restated.amount_before, 0)
     and (
-        windows.closed_version is not null
-        or (restated.was_known and (restated.befores > 0 or restated.currency is null))
+        closed_months.closed_version is not null
+        or (
+            windows.cluster is not null
+            and restated.was_known
+            and (restated.befores > 0 or restated.currency is null)
+        )
     )
