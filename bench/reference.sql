@@ -1741,13 +1741,18 @@ from amounts;
 
 -- What became of every delivered record.
 create table trust as
--- A record that several files have is rejected once, as the newest file has it, and not at all where another can be read;
+-- A record that several files have is rejected once, as the newest file has it, and not at all where another can be read
+-- that ended or is no older;
 -- one without any time, where it came first.
 with quarantined as (
     select
         rejected.*,
         files.collected_at,
-        accepted.fact is null
+        (
+            accepted.fact is null
+            or not accepted.has_ended
+            and accepted.collected_at < max(files.collected_at) over (partition by rejected.fact)
+        )
         and row_number() over (
             partition by rejected.fact
             order by case when rejected.record_at is null then files.collected_at else -files.collected_at end
@@ -1755,9 +1760,14 @@ with quarantined as (
     from rejected
     inner join files on rejected.file_no = files.file_no
     left join (
-        select distinct 'atlas/' || job || '/' || submitted as fact
+        select
+            'atlas/' || records.job || '/' || records.submitted as fact,
+            max(files.collected_at) as collected_at,
+            arg_max(records.ended is not null, files.collected_at) as has_ended
         from records
-        where (job, submitted) in (select (try_cast(split_part(fact, '/', 2) as integer), try_cast(split_part(fact, '/', 3) as integer)) from rejected)
+        inner join files on records.file_no = files.file_no
+        where (records.job, records.submitted) in (select (try_cast(split_part(fact, '/', 2) as integer), try_cast(split_part(fact, '/', 3) as integer)) from rejected)
+        group by records.job, records.submitted
     ) as accepted on rejected.fact = accepted.fact
 ),
 
