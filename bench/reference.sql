@@ -1743,7 +1743,8 @@ from amounts;
 create table trust as
 -- A record that several files have is rejected once, as the newest file has it, and not at all where another can be read
 -- that ended or is no older;
--- one without any time, where it came first.
+-- one without any time, where it came first. What is without any time is of the day of the last second that its delivery
+-- can tell of: before it was collected, at as_of or earlier.
 with quarantined as (
     select
         rejected.*,
@@ -1802,7 +1803,7 @@ counted as (
     select
         'slurm_jobs',
         cluster,
-        coalesce(record_at, collected_at) // 86400,
+        coalesce(record_at, collected_at - 1) // 86400,
         count(*),
         cast(sum(case when is_rejected then 1 else 0 end) as bigint),
         cast(sum(case when is_rejected then 0 else 1 end) as bigint),
@@ -1820,17 +1821,17 @@ counted as (
     from reservation_lines
     group by all
     union all
-    select 'slurm_nodes', 'atlas', getvariable('as_of') // 86400, count(*), 0, 0, 0, 0, null from shown_nodes
+    select 'slurm_nodes', 'atlas', (getvariable('as_of') - 1) // 86400, count(*), 0, 0, 0, 0, null from shown_nodes
     union all
-    select 'inventory', 'atlas', getvariable('as_of') // 86400, count(*), 0, 0, 0, 0, null from inventory
+    select 'inventory', 'atlas', (getvariable('as_of') - 1) // 86400, count(*), 0, 0, 0, 0, null from inventory
     union all
-    select 'org_mapping', 'atlas', getvariable('as_of') // 86400, count(*), 0, 0, 0, 0, null from mapping
+    select 'org_mapping', 'atlas', (getvariable('as_of') - 1) // 86400, count(*), 0, 0, 0, 0, null from mapping
     union all
-    select 'entitlements', 'atlas', getvariable('as_of') // 86400, count(*), 0, 0, 0, 0, null from entitlements
+    select 'entitlements', 'atlas', (getvariable('as_of') - 1) // 86400, count(*), 0, 0, 0, 0, null from entitlements
     union all
-    select 'purchase_lots', 'atlas', getvariable('as_of') // 86400, count(*), 0, 0, 0, 0, null from charges where model is not null
+    select 'purchase_lots', 'atlas', (getvariable('as_of') - 1) // 86400, count(*), 0, 0, 0, 0, null from charges where model is not null
     union all
-    select 'flat_costs', 'atlas', getvariable('as_of') // 86400, count(*), 0, 0, 0, 0, null from charges where model is null
+    select 'flat_costs', 'atlas', (getvariable('as_of') - 1) // 86400, count(*), 0, 0, 0, 0, null from charges where model is null
 ),
 
 summed as (

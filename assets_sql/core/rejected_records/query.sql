@@ -68,6 +68,8 @@ ranked as (
                 source_line desc
         ) as place,
         min(first_collected_at) over (partition by source, cluster, fact) as first_seen_at,
+        min(case when record_at is null then first_collected_at end) over (partition by source, cluster, fact)
+            as first_undated_at,
         max(last_collected_at) over (partition by source, cluster, fact) as last_seen_at,
         count(*) over (partition by source, cluster, fact) as rows_delivered
     from lines
@@ -120,6 +122,7 @@ read as (
         ranked.record_currency,
         ranked.record_text,
         ranked.first_seen_at,
+        ranked.first_undated_at,
         ranked.last_seen_at,
         ranked.rows_delivered,
         released.fact is not null or coalesce(not current_loads.is_current, false) as is_released,
@@ -144,6 +147,7 @@ read as (
         null,
         concat_ws(' ', 'AllocTRES=' || rejected.allocated_tres, 'NodeList=' || rejected.node_list),
         job_files.first_collected_at,
+        null,
         job_files.last_collected_at,
         1,
         false,
@@ -169,7 +173,9 @@ select
     cast(timezone(
         site_clock.reporting_time_zone,
         timezone('UTC', coalesce(
-            read.record_at, read.first_seen_at, clusters.as_of_at, site_clock.as_of_at, site_clock.first_at
+            read.record_at,
+            last_told(read.first_undated_at, coalesce(clusters.as_of_at, site_clock.as_of_at)),
+            site_clock.first_at
         ))
     ) as date) as usage_date,
     read.source,
