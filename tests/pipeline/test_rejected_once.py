@@ -174,6 +174,27 @@ def test_too_much_that_is_rejected_blocks(site: Site, build) -> None:
     assert has_passed()  # three of 34
 
 
+def test_records_of_no_time_are_held_against_all_of_their_source(site: Site, query, build) -> None:
+    """An archive has some lines that were cut off: they are of no day, though told of on the last one."""
+
+    def failed(cut: int) -> list[dict[str, object]]:
+        cut_lines = "".join(f"c|{number}|\n" for number in range(80, 80 + cut))
+        land(site, "third/jobs.psv", HEADER + archive + cut_lines)
+        checks = build(site)["report.data_trust_daily"].checks
+        return next(each.sample for each in checks if each.name == "rejects_are_within_the_limit")
+
+    archive = "".join(job(number, DAY_1 + 60 * number) for number in range(30, 60))
+    # With jobs 10 to 12 the archive makes 33 that are accepted. Collected at the midnight after Jan 4, it tells of that
+    # day last, on which none of them is.
+    land(site, "third/" + AS_OF_FILE, "2026-01-05T00:00:00Z")
+    land(site, "second/jobs.psv", HEADER + GOOD + TWO_HOURS)
+    assert failed(3) == []  # of 36
+    undated = "select usage_date::varchar, count(*) from core.rejected_records where record_at is null group by all"
+    assert query(site, undated) == [("2026-01-04", 3)]
+    (row,) = failed(4)  # of 37
+    assert (row["usage_date"], row["cluster"], row["rows_rejected"], row["rows_accepted"]) == (None, "c", 4, 33)
+
+
 def test_records_of_no_known_cluster_are_held_against_those_of_all(site: Site, build) -> None:
     def has_passed(unknown: int) -> bool:
         records = [job(number, DAY_2 + 7200) for number in range(30, 60)]
