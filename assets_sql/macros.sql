@@ -4,6 +4,11 @@
 create or replace temp macro seconds_between(starts_at, ends_at) as
     (epoch_us(ends_at) - epoch_us(starts_at)) // 1000000;
 
+-- The last second that a delivery can tell of: before it was collected, and before as_of, where they are known. Collected
+-- at midnight, it tells of the day before.
+create or replace temp macro last_told(collected_at, as_of_at) as
+    coalesce(least(collected_at, as_of_at), collected_at, as_of_at) - interval 1 second;
+
 -- Unit-seconds as accelerator-hours, for reading; one device is 84,000 units, so an hour is 302,400,000.
 create or replace temp macro unit_hours(unit_seconds) as
     cast(

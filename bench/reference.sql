@@ -1741,13 +1741,19 @@ from amounts;
 
 -- What became of every delivered record.
 create table trust as
--- A record that several files have is rejected once, as the newest file has it, and not at all where another can be read;
--- one without any time, where it came first.
+-- A record that several files have is rejected once, as the newest file has it, and not at all where another can be read
+-- that ended or is no older;
+-- one without any time, where it came first. What is without any time is of the day of the last second that its delivery
+-- can tell of: before it was collected, at as_of or earlier.
 with quarantined as (
     select
         rejected.*,
         files.collected_at,
-        accepted.fact is null
+        (
+            accepted.fact is null
+            or not accepted.has_ended
+            and accepted.collected_at < max(files.collected_at) over (partition by rejected.fact)
+        )
         and row_number() over (
             partition by rejected.fact
             order by case when rejected.record_at is null then files.collected_at else -files.collected_at end
@@ -1755,9 +1761,14 @@ with quarantined as (
     from rejected
     inner join files on rejected.file_no = files.file_no
     left join (
-        select distinct 'atlas/' || job || '/' || submitted as fact
+        select
+            'atlas/' || records.job || '/' || records.submitted as fact,
+            max(files.collected_at) as collected_at,
+            arg_max(records.ended is not null, files.collected_at) as has_ended
         from records
-        where (job, submitted) in (select (try_cast(split_part(fact, '/', 2) as integer), try_cast(split_part(fact, '/', 3) as integer)) from rejected)
+        inner join files on records.file_no = files.file_no
+        where (records.job, records.submitted) in (select (try_cast(split_part(fact, '/', 2) as integer), try_cast(split_part(fact, '/', 3) as integer)) from rejected)
+        group by records.job, records.submitted
     ) as accepted on rejected.fact = accepted.fact
 ),
 
@@ -1792,7 +1803,7 @@ counted as (
     select
         'slurm_jobs',
         cluster,
-        coalesce(record_at, collected_at) // 86400,
+        coalesce(record_at, collected_at - 1) // 86400,
         count(*),
         cast(sum(case when is_rejected then 1 else 0 end) as bigint),
         cast(sum(case when is_rejected then 0 else 1 end) as bigint),
@@ -1810,17 +1821,17 @@ counted as (
     from reservation_lines
     group by all
     union all
-    select 'slurm_nodes', 'atlas', getvariable('as_of') // 86400, count(*), 0, 0, 0, 0, null from shown_nodes
+    select 'slurm_nodes', 'atlas', (getvariable('as_of') - 1) // 86400, count(*), 0, 0, 0, 0, null from shown_nodes
     union all
-    select 'inventory', 'atlas', getvariable('as_of') // 86400, count(*), 0, 0, 0, 0, null from inventory
+    select 'inventory', 'atlas', (getvariable('as_of') - 1) // 86400, count(*), 0, 0, 0, 0, null from inventory
     union all
-    select 'org_mapping', 'atlas', getvariable('as_of') // 86400, count(*), 0, 0, 0, 0, null from mapping
+    select 'org_mapping', 'atlas', (getvariable('as_of') - 1) // 86400, count(*), 0, 0, 0, 0, null from mapping
     union all
-    select 'entitlements', 'atlas', getvariable('as_of') // 86400, count(*), 0, 0, 0, 0, null from entitlements
+    select 'entitlements', 'atlas', (getvariable('as_of') - 1) // 86400, count(*), 0, 0, 0, 0, null from entitlements
     union all
-    select 'purchase_lots', 'atlas', getvariable('as_of') // 86400, count(*), 0, 0, 0, 0, null from charges where model is not null
+    select 'purchase_lots', 'atlas', (getvariable('as_of') - 1) // 86400, count(*), 0, 0, 0, 0, null from charges where model is not null
     union all
-    select 'flat_costs', 'atlas', getvariable('as_of') // 86400, count(*), 0, 0, 0, 0, null from charges where model is null
+    select 'flat_costs', 'atlas', (getvariable('as_of') - 1) // 86400, count(*), 0, 0, 0, 0, null from charges where model is null
 ),
 
 summed as (

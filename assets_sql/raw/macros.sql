@@ -43,6 +43,10 @@ create or replace temp macro is_local_time(value) as
 create or replace temp macro is_implausible(instant_at) as
     instant_at < timestamp '2001-01-01' or instant_at >= timestamp '2200-01-01';
 
+-- An instant that a rejected record may be dated by: of the year 9999, no report would tell of it.
+create or replace temp macro plausible(instant_at) as
+    case when not is_implausible(instant_at) then instant_at end;
+
 -- Whether the brackets of a host list are closed, and in none of each other.
 create or replace temp macro is_hostlist(value) as
     case

@@ -132,6 +132,33 @@ def test_what_can_be_read_later_is_released(site: Site, query, build) -> None:
     assert str(outcomes["report.fleet_efficiency_daily"].days[0]) == "2026-01-01"
 
 
+def test_an_older_record_that_runs_on_releases_nothing(site: Site, query, build) -> None:
+    """Job 7 ran when the first pull was made; its end, in the next one, has a state that nobody knows."""
+    land(site, "lots.csv", FILES["lots.csv"].replace("usd", "USD"))
+    running = f"c|7|{DAY_1}|{DAY_1}|Unknown|RUNNING|gres/gpu=4|n1\n"
+    land(site, "first/jobs.psv", HEADER + job(10, DAY_1) + running)
+    land(site, "second/jobs.psv", HEADER + GOOD + job(7, DAY_1, "NEWSTATE", hours=25))
+    build(site)
+    of_jobs = "from core.rejected_records where source = 'slurm_jobs'"
+    released = f"select is_released, released_by, rejected_seconds / 3600 {of_jobs}"
+    assert query(site, released) == [(False, None, 100)]  # four devices for 25 hours
+    counts = (
+        "select usage_date::varchar, rows_received, rows_accepted, rows_rejected, rows_superseded, "
+        "rejected_hours::double from report.data_trust_daily where source = 'slurm_jobs' order by 1"
+    )
+    # Both pulls have job 10, of which one is superseded; job 7 is accepted as it began, and rejected as it ended.
+    assert query(site, counts) == [
+        ("2026-01-01", 3, 2, 0, 1, 0),
+        ("2026-01-02", 2, 1, 1, 0, 100),
+        ("2026-01-03", 1, 1, 0, 0, 0),
+    ]
+    assert query(site, "select trust from report.trust_daily where usage_date = '2026-01-02'") == [("rejected",)]
+    land(site, "second/jobs.psv", HEADER + GOOD + job(7, DAY_1, "COMPLETED", hours=25))
+    build(site)
+    assert query(site, released) == []
+    assert query(site, "select trust from report.trust_daily where usage_date = '2026-01-02'") == [("complete",)]
+
+
 def test_too_much_that_is_rejected_blocks(site: Site, build) -> None:
     def has_passed() -> bool:
         checks = build(site)["report.data_trust_daily"].checks
@@ -145,6 +172,27 @@ def test_too_much_that_is_rejected_blocks(site: Site, build) -> None:
     assert not has_passed()
     land(site, "fourth/jobs.psv", HEADER + "".join(job(number, DAY_2 + 7200) for number in range(30, 60)))
     assert has_passed()  # three of 34
+
+
+def test_records_of_no_time_are_held_against_all_of_their_source(site: Site, query, build) -> None:
+    """An archive has some lines that were cut off: they are of no day, though told of on the last one."""
+
+    def failed(cut: int) -> list[dict[str, object]]:
+        cut_lines = "".join(f"c|{number}|\n" for number in range(80, 80 + cut))
+        land(site, "third/jobs.psv", HEADER + archive + cut_lines)
+        checks = build(site)["report.data_trust_daily"].checks
+        return next(each.sample for each in checks if each.name == "rejects_are_within_the_limit")
+
+    archive = "".join(job(number, DAY_1 + 60 * number) for number in range(30, 60))
+    # With jobs 10 to 12 the archive makes 33 that are accepted. Collected at the midnight after Jan 4, it tells of that
+    # day last, on which none of them is.
+    land(site, "third/" + AS_OF_FILE, "2026-01-05T00:00:00Z")
+    land(site, "second/jobs.psv", HEADER + GOOD + TWO_HOURS)
+    assert failed(3) == []  # of 36
+    undated = "select usage_date::varchar, count(*) from core.rejected_records where record_at is null group by all"
+    assert query(site, undated) == [("2026-01-04", 3)]
+    (row,) = failed(4)  # of 37
+    assert (row["usage_date"], row["cluster"], row["rows_rejected"], row["rows_accepted"]) == (None, "c", 4, 33)
 
 
 def test_records_of_no_known_cluster_are_held_against_those_of_all(site: Site, build) -> None:

@@ -3,7 +3,7 @@
 import gzip
 import io
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -450,8 +450,10 @@ def test_shares_of_accelerators_are_read_as_they_are(read, tres: str) -> None:
         ({"State": "MELTED", "Start": "Unknown", "End": "Unknown"}, "unknown_state", 0),
         ({"State": "MELTED", "End": "Unknown"}, "unknown_state", None),
         ({"Start": T0 + 60, "End": T0 + 59}, "end_before_start", 2),
-        ({"End": 7_300_000_000}, "implausible_time", 2 * (7_300_000_000 - T0 - 60)),
-        ({"Start": "1970-01-01T00:00:00Z"}, "implausible_time", 2 * (T0 + 3660)),
+        ({"End": 7_300_000_000}, "implausible_time", None),
+        ({"Start": "Unknown", "End": 7_300_000_000}, "implausible_time", 0),
+        ({"Submit": 7_300_000_000}, "implausible_time", 7200),
+        ({"Start": "1970-01-01T00:00:00Z"}, "implausible_time", None),
         ({"Submit": "soon"}, "unreadable_submit", 7200),
         ({"Submit": "Unknown"}, "unreadable_submit", 7200),
         ({"Submit": "20260101"}, "unreadable_submit", 7200),
@@ -483,6 +485,31 @@ def test_a_record_that_cannot_be_understood_is_kept_with_its_reason_and_worth(
     assert (reject["source_line"], reject["reject_reason"]) == (3, reason)
     assert reject["accelerator_seconds"] == seconds
     assert reject["record_text"] == job(2, **changed)
+
+
+YEAR_9999 = "9999-12-31T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("changed", "seconds"),
+    [
+        ({"End": YEAR_9999}, T0 + 60),
+        ({"Start": "1970-01-01T00:00:00Z"}, T0 + 3660),
+        ({"Start": YEAR_9999, "End": YEAR_9999}, T0),
+        ({"Submit": YEAR_9999, "Start": YEAR_9999, "End": YEAR_9999}, None),
+    ],
+)
+def test_a_rejected_record_is_of_no_time_that_cannot_be(read, changed: dict[str, str], seconds: int | None) -> None:
+    (reject,) = read("slurm_jobs", file_of(job(**changed))).rejected
+    assert reject["reject_reason"] == "implausible_time"
+    expected = seconds and datetime.fromtimestamp(seconds, tz=UTC).replace(tzinfo=None)
+    assert reject["record_at"] == expected
+
+
+def test_an_event_of_no_time_that_can_be_is_of_its_end(read) -> None:
+    event = f"alpha|h1|DOWN|1970-01-01T00:00:00Z|{T0}|r"
+    (reject,) = read("slurm_node_events", f"Cluster|NodeName|State|TimeStart|TimeEnd|Reason\n{event}\n").rejected
+    assert (reject["reject_reason"], reject["record_at"]) == ("implausible_time", datetime(2026, 1, 1))
 
 
 def test_every_state_of_slurm_is_known(read) -> None:

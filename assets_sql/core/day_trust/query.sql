@@ -1,5 +1,6 @@
--- A source is expected on a day if it is one that tells of each day and it did so on three quarters of the days from its
--- first to as_of; on a day that as_of cuts it may still come. It was seen if a record of the day is in use: what another
+-- A source is expected from its first day to as_of if it is one that tells of each day and it did so on three quarters of
+-- the days from the first to the last that it told of: its silence afterwards makes it no less regular. Of fewer than three
+-- days nobody can tell that it would go on. On a day that as_of cuts it may still come. It was seen if a record of the day is in use: what another
 -- one supersedes says nothing, as the same facts may be delivered with it or without. What names no cluster when it is
 -- rejected may belong to each.
 with seen as (
@@ -19,6 +20,7 @@ begun as (
         cluster,
         source,
         min(usage_date) as first_date,
+        max(usage_date) as last_date,
         count(*) as days_seen
     from seen
     group by cluster, source
@@ -28,11 +30,13 @@ regular as (
     select
         begun.cluster,
         begun.source,
-        begun.first_date
+        begun.first_date,
+        case when begun.days_seen < 3 then begun.last_date end as expected_until
     from begun
     inner join core.cluster_days as cluster_days
-        on begun.cluster = cluster_days.cluster and begun.first_date <= cluster_days.usage_date
-    group by begun.cluster, begun.source, begun.first_date, begun.days_seen
+        on begun.cluster = cluster_days.cluster
+        and cluster_days.usage_date between begun.first_date and begun.last_date
+    group by begun.cluster, begun.source, begun.first_date, begun.last_date, begun.days_seen
     having begun.days_seen * 4 >= count(*) * 3
 ),
 
@@ -47,7 +51,9 @@ sources as (
         ) as missing_sources
     from core.cluster_days as cluster_days
     inner join regular
-        on cluster_days.cluster = regular.cluster and cluster_days.usage_date >= regular.first_date
+        on cluster_days.cluster = regular.cluster
+        and cluster_days.usage_date >= regular.first_date
+        and cluster_days.usage_date <= coalesce(regular.expected_until, cluster_days.usage_date)
     left join seen
         on cluster_days.usage_date = seen.usage_date
         and cluster_days.cluster = seen.cluster

@@ -1,4 +1,5 @@
--- Every delivered record by the day it is about (of the collection, where it is about none) and what became of it.
+-- Every delivered record by the day it is about (where it is about none, the last that its delivery tells of) and what
+-- became of it.
 -- A record is superseded when another one carries its fact: a later delivery, or the job of which it is a step.
 with records as (
     select 'slurm_node_events' as source, cluster, load_id, started_at as record_at, source_file, source_line
@@ -209,7 +210,9 @@ dated as (
         cast(timezone(
             site_clock.reporting_time_zone,
             timezone('UTC', coalesce(
-                outcomes.record_at, copies.collected_at, clusters.as_of_at, site_clock.as_of_at, site_clock.first_at
+                outcomes.record_at,
+                last_told(copies.collected_at, coalesce(clusters.as_of_at, site_clock.as_of_at)),
+                site_clock.first_at
             ))
         ) as date) as usage_date,
         outcomes.*,

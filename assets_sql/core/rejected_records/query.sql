@@ -1,6 +1,7 @@
 -- Lines of several deliveries that tell of one fact are one rejected record: overlapping pulls deliver a line that cannot
--- be read again and again, and it is worth what it is worth once. It is released where an accepted record carries its
--- fact, or where another delivery of its bill is in force.
+-- be read again and again, and it is worth what it is worth once. It is released where the record in use of its fact is
+-- no older, or ended (an older one that runs on would hide that the fact went on), or where another delivery of its bill is
+-- in force.
 with deliveries as (
     select
         load_id,
@@ -11,12 +12,21 @@ with deliveries as (
     group by load_id
 ),
 
-files as (
+-- When the record of an attempt was collected, by the name that its file has there.
+job_files as (
     select
         source_file,
-        min(collected_at) as first_collected_at,
-        max(collected_at) as last_collected_at
-    from landing.deliveries
+        min(first_collected_at) as first_collected_at,
+        max(last_collected_at) as last_collected_at
+    from (
+        select
+            min(source_file) as source_file,
+            min(collected_at) as first_collected_at,
+            max(collected_at) as last_collected_at
+        from landing.deliveries
+        where source_kind = 'slurm_jobs'
+        group by load_id
+    ) as loads
     group by source_file
 ),
 
@@ -45,14 +55,21 @@ lines as (
     inner join deliveries on rejected.load_id = deliveries.load_id
 ),
 
+-- The newest line, in the order in which core.attempts chooses.
 ranked as (
     select
         *,
         row_number() over (
             partition by source, cluster, fact
-            order by last_collected_at desc nulls last, content_sha256 desc, source_line desc
+            order by
+                last_collected_at desc nulls last,
+                record_at desc nulls last,
+                content_sha256 desc,
+                source_line desc
         ) as place,
         min(first_collected_at) over (partition by source, cluster, fact) as first_seen_at,
+        min(case when record_at is null then first_collected_at end) over (partition by source, cluster, fact)
+            as first_undated_at,
         max(last_collected_at) over (partition by source, cluster, fact) as last_seen_at,
         count(*) over (partition by source, cluster, fact) as rows_delivered
     from lines
@@ -64,6 +81,32 @@ current_loads as (
         bool_or(is_current) as is_current
     from core.bills
     group by load_id
+),
+
+-- Attempts whose record in use leaves nothing out that a rejected line tells: it ended, or was collected later, or, where
+-- both were collected at once or nobody knows when, knows as late an instant.
+released as (
+    select
+        ranked.fact,
+        attempts.source_file
+    from ranked
+    inner join core.attempts as attempts on ranked.fact = attempts.attempt_id
+    left join job_files on attempts.source_file = job_files.source_file
+    where ranked.place = 1
+        and ranked.source = 'slurm_jobs'
+        and (
+            (attempts.ended_at is not null and attempts.end_class not in ('open', 'pending'))
+            or job_files.last_collected_at > ranked.last_seen_at
+            or (job_files.last_collected_at is not null and ranked.last_seen_at is null)
+            or (
+                job_files.last_collected_at is not distinct from ranked.last_seen_at
+                and coalesce(
+                    ranked.record_at
+                    <= coalesce(attempts.ended_at, attempts.recorded_start_at, attempts.submitted_at),
+                    true
+                )
+            )
+        )
 ),
 
 read as (
@@ -79,15 +122,16 @@ read as (
         ranked.record_currency,
         ranked.record_text,
         ranked.first_seen_at,
+        ranked.first_undated_at,
         ranked.last_seen_at,
         ranked.rows_delivered,
-        attempts.attempt_id is not null or coalesce(not current_loads.is_current, false) as is_released,
-        attempts.source_file as released_by,
+        released.fact is not null or coalesce(not current_loads.is_current, false) as is_released,
+        released.source_file as released_by,
         ranked.load_id,
         ranked.source_file,
         ranked.source_line
     from ranked
-    left join core.attempts as attempts on ranked.source = 'slurm_jobs' and ranked.fact = attempts.attempt_id
+    left join released on ranked.source = 'slurm_jobs' and ranked.fact = released.fact
     left join current_loads on ranked.load_id = current_loads.load_id
     where ranked.place = 1
     union all
@@ -102,8 +146,9 @@ read as (
         null,
         null,
         concat_ws(' ', 'AllocTRES=' || rejected.allocated_tres, 'NodeList=' || rejected.node_list),
-        files.first_collected_at,
-        files.last_collected_at,
+        job_files.first_collected_at,
+        null,
+        job_files.last_collected_at,
         1,
         false,
         null,
@@ -112,7 +157,7 @@ read as (
         rejected.source_line
     from core.rejected_attempts as rejected
     inner join core.attempts as attempts on rejected.attempt_id = attempts.attempt_id
-    left join files on rejected.source_file = files.source_file
+    left join job_files on rejected.source_file = job_files.source_file
 ),
 
 site_clock as (
@@ -128,7 +173,9 @@ select
     cast(timezone(
         site_clock.reporting_time_zone,
         timezone('UTC', coalesce(
-            read.record_at, read.first_seen_at, clusters.as_of_at, site_clock.as_of_at, site_clock.first_at
+            read.record_at,
+            last_told(read.first_undated_at, coalesce(clusters.as_of_at, site_clock.as_of_at)),
+            site_clock.first_at
         ))
     ) as date) as usage_date,
     read.source,

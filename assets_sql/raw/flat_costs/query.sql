@@ -41,6 +41,6 @@ select
         when is_implausible(period_start_at) or is_implausible(period_end_at) then 'implausible_time'
         when period_end_at <= period_start_at then 'end_before_start'
     end as reject_reason,
-    period_start_at as record_at,
+    plausible(period_start_at) as record_at,
     null::bigint as record_accelerator_seconds
 from typed

@@ -740,7 +740,7 @@ select
         when billing_period_start_at is null then 'unreadable_billing_start'
         when billing_period_end_at is null then 'unreadable_billing_end'
     end as reject_reason,
-    charge_period_start_at as record_at,
+    plausible(charge_period_start_at) as record_at,
     null::bigint as record_accelerator_seconds,
     null::varchar as cluster
 from classed

@@ -45,6 +45,6 @@ select
         when retired_text is not null and retired_at is null then 'unreadable_retired'
         when retired_at < in_service_at then 'end_before_start'
     end as reject_reason,
-    in_service_at as record_at,
+    plausible(in_service_at) as record_at,
     null::bigint as record_accelerator_seconds
 from typed

@@ -46,6 +46,6 @@ select
         when to_text is not null and valid_to_at is null then 'unreadable_valid_to'
         when valid_to_at < valid_from_at then 'end_before_start'
     end as reject_reason,
-    valid_from_at as record_at,
+    plausible(valid_from_at) as record_at,
     null::bigint as record_accelerator_seconds
 from typed

@@ -54,6 +54,6 @@ select
         when in_service_at is null then 'unreadable_in_service'
         when life_months is null or life_months not between 1 and 600 then 'unreadable_life'
     end as reject_reason,
-    in_service_at as record_at,
+    plausible(in_service_at) as record_at,
     null::bigint as record_accelerator_seconds
 from typed

@@ -35,6 +35,6 @@ select
             then 'undeclared_time_zone'
         when window_start_at is null or window_end_at is null then 'unreadable_window'
     end as reject_reason,
-    window_start_at as record_at,
+    plausible(window_start_at) as record_at,
     null::bigint as record_accelerator_seconds
 from typed

@@ -60,6 +60,6 @@ select
         when window_start_at is null or window_end_at is null or window_end_at <= window_start_at
             then 'unreadable_window'
     end as reject_reason,
-    window_start_at as record_at,
+    plausible(window_start_at) as record_at,
     null::bigint as record_accelerator_seconds
 from typed

@@ -197,13 +197,16 @@ select
     source_line,
     record_text,
     reject_reason,
-    coalesce(ended_at, started_at, submitted_at) as record_at,
+    case
+        when reject_reason is not null then coalesce(plausible(ended_at), plausible(started_at), plausible(submitted_at))
+    end as record_at,
     -- What a rejected record would have been worth, where enough of it can be read; with start and end confused, as long.
     case
         when reject_reason is null then null
         when is_step then 0
         when started_at is null and start_text is null and problem is null then 0
         when problem is null and not regexp_matches(coalesce(allocated_tres, 'gres/gpu'), 'gres/(gpu|shard|mps)') then 0
+        when is_implausible(started_at) or is_implausible(ended_at) then null
         when started_at is not null and ended_at is not null then
             try_cast(coalesce(
                 try_cast(regexp_extract(allocated_tres, 'gres/gpu=([0-9]{1,9})', 1) as hugeint),

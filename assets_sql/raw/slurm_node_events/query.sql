@@ -49,6 +49,6 @@ select
             || '|IDLE|MIXED|MIX|ALLOCATED|ALLOC|COMPLETING|COMP|RESERVED|RESV|PLANNED|PLND|BLOCKED)([+*$~#%@^!-]|$)'
         ) then 'unknown_state'
     end as reject_reason,
-    coalesce(started_at, ended_at) as record_at,
+    coalesce(plausible(started_at), plausible(ended_at)) as record_at,
     null::bigint as record_accelerator_seconds
 from typed

@@ -50,6 +50,6 @@ select
         when submitted_at is null then 'unreadable_submit'
         when start_text is not null and expected_start_at is null then 'unreadable_start'
     end as reject_reason,
-    taken_at as record_at,
+    plausible(taken_at) as record_at,
     null::bigint as record_accelerator_seconds
 from typed

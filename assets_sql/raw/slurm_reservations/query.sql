@@ -39,6 +39,6 @@ select
         when not is_hostlist(node_list) then 'unreadable_node_list'
         when is_implausible_hostlist(node_list) then 'implausible_node_list'
     end as reject_reason,
-    coalesce(started_at, ended_at) as record_at,
+    coalesce(plausible(started_at), plausible(ended_at)) as record_at,
     null::bigint as record_accelerator_seconds
 from typed

@@ -31,6 +31,6 @@ select
         when resumed_text is not null and resumed_at is null then 'unreadable_end'
         when resumed_at < suspended_at then 'end_before_start'
     end as reject_reason,
-    suspended_at as record_at,
+    plausible(suspended_at) as record_at,
     cast(null as bigint) as record_accelerator_seconds
 from typed
