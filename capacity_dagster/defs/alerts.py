@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from capacity_dagster import alerts as told
-from capacity_dagster.building import first_cause, is_failed_check, is_refusal
+from capacity_dagster.building import cause_without_step, first_cause, is_failed_check, is_refusal
 from capacity_dagster.defs.build import build
 from capacity_dagster.defs.collect import collect_slurm_job
 from capacity_dagster.health import read_health
@@ -38,8 +38,7 @@ def failed_runs(context: dg.RunFailureSensorContext) -> dg.SkipReason:
     if others or not failures:
         errors = [f"{step}: {first_cause(failure)}" for step, failure in others.items()]
         if not failures:
-            message = context.failure_event.message or "The run failed before its first step, or its process is gone."
-            errors = [f"{message} Mostly a process that was killed, for want of memory; its log says more."]
+            errors = [_without_step(context.failure_event)]
         failed.append(
             told.failed_run(
                 site,
@@ -80,6 +79,14 @@ def tables_of_step(step: str) -> list[str]:
         return [table.full_name for table in catalogue if table.contract.partition]
     name = step.replace("__", ".", 1)
     return [name] if name in catalogue.tables else []
+
+
+def _without_step(event: dg.DagsterEvent) -> str:
+    """Why a run failed without a step that did."""
+    message = event.message or "The run failed before its first step, or its process is gone."
+    if cause := cause_without_step(event):
+        return f"{message.removesuffix('.')}: {cause}"
+    return f"{message} Mostly a process that was killed, for want of memory; its log says more."
 
 
 def _told(sent: list[Sent]) -> dg.SkipReason:
