@@ -14,7 +14,6 @@ from capacity_dagster.site_file import load_site, site_path
 from capacity_dagster.tables.catalogue import load_catalogue
 
 JOBS = ("build", "collect_slurm")
-ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 
 
 @dg.run_failure_sensor(
@@ -44,7 +43,7 @@ def failed_runs(context: dg.RunFailureSensorContext) -> dg.SkipReason:
                 site,
                 run.job_name,
                 errors,
-                datetime.now(UTC),
+                _ended_at(context.instance.get_run_record_by_id(run.run_id)) or datetime.now(UTC),
                 run.run_id,
                 [table for step in others for table in tables_of_step(step)],
             )
@@ -60,15 +59,17 @@ def failed_runs(context: dg.RunFailureSensorContext) -> dg.SkipReason:
     "what still lasts after a day, and what is over.",
 )
 def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Judges what the last build left, and which jobs ended well."""
+    """Judges what the last build left, and when each job ended well."""
     site = load_site(site_path())
     if not site.content.alerts.has_receiver:
         return dg.SkipReason("the site file names nobody to tell: [alerts] has neither recipients nor a webhook")
-    ended_well = []
+    ended_well = {}
     for job in JOBS:
-        last = context.instance.get_run_records(dg.RunsFilter(job_name=job, statuses=ENDED), limit=1)
-        if last and last[0].dagster_run.is_success:
-            ended_well.append(job)
+        last = context.instance.get_run_records(
+            dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.SUCCESS]), limit=1
+        )
+        if last and (ended_at := _ended_at(last[0])):
+            ended_well[job] = ended_at
     return _told(told.watch(site, datetime.now(UTC), ended_well=ended_well))
 
 
@@ -87,6 +88,10 @@ def _without_step(event: dg.DagsterEvent) -> str:
     if cause := cause_without_step(event):
         return f"{message.removesuffix('.')}: {cause}"
     return f"{message} Mostly a process that was killed, for want of memory; its log says more."
+
+
+def _ended_at(record: dg.RunRecord | None) -> datetime | None:
+    return datetime.fromtimestamp(record.end_time, UTC) if record and record.end_time else None
 
 
 def _told(sent: list[Sent]) -> dg.SkipReason:

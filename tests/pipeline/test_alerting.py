@@ -189,7 +189,7 @@ def test_a_failed_run_is_told_once_until_one_ends_well(site: Site, hook: Webhook
         failed_runs(failure_of(failing_build, instance))
         alerts(dg.build_sensor_context(instance=instance))
         assert taken(hook) == []
-        instance.create_run_for_job(noop, status=dg.DagsterRunStatus.SUCCESS)
+        noop.execute_in_process(instance=instance)
         alerts(dg.build_sensor_context(instance=instance))
         (post,) = taken(hook)
         assert post["subject"] == "[capacity small] Over: a run failed: build"
@@ -198,6 +198,19 @@ def test_a_failed_run_is_told_once_until_one_ends_well(site: Site, hook: Webhook
 @dg.job(name="build")
 def noop() -> None:
     pass
+
+
+def test_dagsters_old_success_ends_no_alert_of_a_build_from_cron(site: Site, hook: Webhook) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        noop.execute_in_process(instance=instance)
+        (site.landing / "inventory.csv").unlink()
+        for _ in range(2):
+            assert capacity("build", "--alert").exit_code == 2  # before there is a run of Dagster
+            alerts(dg.build_sensor_context(instance=instance))
+        assert [post["subject"] for post in taken(hook)] == ["[capacity small] A run failed: build"]
+        noop.execute_in_process(instance=instance)
+        alerts(dg.build_sensor_context(instance=instance))
+        assert [post["subject"] for post in taken(hook)] == ["[capacity small] Over: a run failed: build"]
 
 
 @dg.resource
@@ -235,7 +248,8 @@ def test_a_build_whose_warehouse_does_not_open_says_why(
     assert told.exit_code == 1
     (post,) = taken(hook)
     assert post["alerts"][0]["what"] == (
-        "build: the run failed before its first step: capacity_dagster.errors.SourceError: s3://bucket: cannot be reached"
+        "build: the run failed before its first step: capacity_dagster.errors.SourceError: "
+        "s3://bucket: cannot be reached"
     )
 
 
