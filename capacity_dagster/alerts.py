@@ -5,7 +5,7 @@ What belongs here: which occasions there are, what a message says, and what was 
 """
 
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
@@ -60,11 +60,21 @@ class Alert:
 
 @dataclass
 class Told:
-    """What is remembered of an alert; it was told if some receiver took it."""
+    """What is remembered of an alert; it was told if some receiver took it.
+
+    Attributes:
+        failed_at: of a run that failed, when one of its job did last; `since` is when the first did.
+    """
 
     alert: Alert
     told_at: datetime | None = None
     tried_at: datetime | None = None
+    failed_at: datetime | None = None
+
+    def is_mended(self, ended_well: Mapping[str, datetime]) -> bool:
+        """Whether a run of its job ended well after the last one that failed."""
+        ended_at = ended_well.get(str(self.alert.details.get("job")))
+        return ended_at is not None and ended_at > (self.failed_at or self.alert.since)
 
     def is_due(self, now: datetime) -> bool:
         if self.told_at is None:
@@ -210,14 +220,14 @@ def watch(
     site: Site,
     now: datetime,
     failed: Collection[Alert] = (),
-    ended_well: Collection[str] = (),
+    ended_well: Mapping[str, datetime] | None = None,
     sender: Callable[..., list[Sent]] = send,
 ) -> list[Sent]:
     """Tells what began, what lasts for another day and what is over; says what became of each message.
 
     Args:
-        failed: runs that failed; they last until a run of the same job ends well.
-        ended_well: jobs whose last run did.
+        failed: runs that failed, `since` the end of each; they last until a later run of the same job ends well.
+        ended_well: when the last run of a job that did so ended, by job.
     """
     alerts = site.content.alerts
     if not alerts.has_receiver:
@@ -225,7 +235,7 @@ def watch(
     health = read_health(site)
     with _memory(site) as memory:
         lasting = list(failed)
-        over = {f"run_failed {job}" for job in ended_well}
+        over: set[str] = set()
         if health is not None:
             judged = [*failing_checks(site, health), *stale_sources(site, health, now)]
             lasting += judged
@@ -234,6 +244,12 @@ def watch(
             over.discard(alert.key)
             known = memory.setdefault(alert.key, Told(alert))
             known.alert = replace(alert, since=known.alert.since)
+        for alert in failed:
+            known = memory[alert.key]
+            known.failed_at = max(alert.since, known.failed_at or alert.since)
+        over |= {
+            key for key, told in memory.items() if told.alert.kind == "run_failed" and told.is_mended(ended_well or {})
+        }
         for key in over.intersection(memory):
             if memory[key].told_at is None:  # nobody heard of it
                 del memory[key]
@@ -276,8 +292,8 @@ def _memory(site: Site) -> Iterator[dict[str, Told]]:
         try:
             yield memory
         finally:
-            content = json.dumps({key: asdict(told) for key, told in memory.items()}, default=_stamp, indent=1)
-            write_whole(path, content + "\n")
+            kept = {key: asdict(told) for key, told in memory.items()}
+            write_whole(path, json.dumps(kept, default=datetime.isoformat, indent=1) + "\n")
 
 
 def _remembered(text: str) -> dict[str, Told]:
@@ -285,7 +301,7 @@ def _remembered(text: str) -> dict[str, Told]:
         return {
             key: Told(
                 Alert(**{**told["alert"], "since": datetime.fromisoformat(told["alert"]["since"])}),
-                *(told[at] and datetime.fromisoformat(told[at]) for at in ("told_at", "tried_at")),
+                *(told[at] and datetime.fromisoformat(told[at]) for at in ("told_at", "tried_at", "failed_at")),
             )
             for key, told in json.loads(text).items()
         }

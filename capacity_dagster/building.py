@@ -232,10 +232,9 @@ def _run(
             causes = heard.refusals if is_refusal(event.step_failure_data) else heard.errors
             causes.append(f"{event.step_key}: {_with_remedy(site, first_cause(event.step_failure_data))}")
     if not result.success and not any(event.is_step_failure for event in result.all_events):
-        messages = [event.message for event in result.all_events if event.is_failure and event.message]
-        heard.errors.append(
-            f"the run failed before its first step: {messages[-1] if messages else 'see the Dagster UI'}"
-        )
+        causes = [cause for event in result.all_events if (cause := cause_without_step(event))]
+        told_cause = _with_remedy(site, causes[-1]) if causes else "see the Dagster UI"
+        heard.errors.append(f"the run failed before its first step: {told_cause}")
     return heard
 
 
@@ -243,10 +242,24 @@ def first_cause(failure: Any) -> str:
     """What went wrong in a step, without what it made go wrong in turn."""
     if failure.user_failure_data is not None and failure.user_failure_data.description:
         return str(failure.user_failure_data.description)
-    error = failure.error
-    while error is not None and error.cause is not None:
+    return "failed" if failure.error is None else _last_cause(failure.error)
+
+
+def cause_without_step(event: Any) -> str | None:
+    """What ended a run that no step of it did, such as a warehouse that does not open; None where nothing is known.
+
+    The message of such an event says only that there was an exception.
+    """
+    if not event.is_run_failure or event.event_specific_data is None or event.job_failure_data.error is None:
+        return None
+    return _last_cause(event.job_failure_data.error)
+
+
+def _last_cause(error: Any) -> str:
+    """The last one of a chain, or the first that is ours, which names what was found and what was expected."""
+    while error.cause is not None and not error.message.startswith("capacity_dagster."):
         error = error.cause
-    return "failed" if error is None else error.message.strip()
+    return str(error.message).strip()
 
 
 def _with_remedy(site: Site, cause: str) -> str:

@@ -10,6 +10,7 @@ only `site.privacy` knows anything of it, an identifier that tells one key from 
 import hashlib
 import hmac
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,14 @@ def concealed(connection: duckdb.DuckDBPyConnection, rows: list[dict[str, Any]])
                 return value
 
     return [{name: cell(name, value) for name, value in row.items()} for row in rows]
+
+
+def discreet(name: str, value: Any) -> Any:
+    """A cell as a command may print it that has no key: a pseudonym, but no name and no text that may have one."""
+    kind = personal_columns().get(name)
+    if not kind or not value or (kind == "user" and re.fullmatch(f"u_[0-9a-f]{{{DIGITS}}}", str(value))):
+        return value
+    return WITHHELD
 
 
 def told(site: Site, error: SourceError) -> str:

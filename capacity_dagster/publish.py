@@ -33,7 +33,7 @@ from capacity_dagster.tables.checks import CheckOutcome
 from capacity_dagster.tables.quoting import identifier, literal
 from capacity_dagster.tables.suites import load_suites
 from capacity_dagster.trust import trust_by_cluster, trust_line
-from capacity_dagster.versions import CURRENT, MANIFEST, VERSIONS, Publication, code_version, current
+from capacity_dagster.versions import CURRENT, MANIFEST, VERSIONS, Publication, code_version, current, read_publication
 from capacity_dagster.warehouse import Warehouse, naive
 from capacity_dagster.wording import counted
 
@@ -126,7 +126,8 @@ def publish(materialiser: Materialiser, run_id: str) -> Publication:
     scratch.rename(folder)
     point(published / CURRENT, Path(VERSIONS) / folder.name)
     warehouse.record_published(content)
-    _prune(versions, warehouse.site.content.site.keep_versions, folder)
+    keep = warehouse.site.content.site
+    prune_versions(versions, keep.keep_versions, keep.keep_days)
     return Publication(folder.resolve(), manifest, is_new=True)
 
 
@@ -394,7 +395,22 @@ def _remove_unfinished(versions: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _prune(versions: Path, keep: int, newest: Path) -> None:
-    for folder in _finished(versions)[:-keep]:
-        if folder != newest:
+def prune_versions(versions: Path, keep_versions: int, keep_days: int) -> None:
+    """Removes all but the newest versions, and the last one of each of the days before that of the newest."""
+    finished = _finished(versions)
+    last_of_day = {day: folder for folder in finished if (day := _published_on(folder))}
+    newest = max(last_of_day, default=date.min)
+    of_days = [folder for day, folder in last_of_day.items() if (newest - day).days <= keep_days]
+    kept = {*finished[-keep_versions:], *of_days}
+    for folder in finished:
+        if folder not in kept:
             shutil.rmtree(folder)
+
+
+def _published_on(folder: Path) -> date | None:
+    """The day, of UTC, on which a version was published; None where its manifest does not say."""
+    publication = read_publication(folder)
+    try:
+        return datetime.fromisoformat(publication.manifest["published_at"]).date() if publication else None
+    except (KeyError, TypeError, ValueError):
+        return None

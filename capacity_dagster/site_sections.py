@@ -71,6 +71,9 @@ class SiteSection(Section):
     landing: FolderOrStore = "landing"
     """A folder, or a prefix of a store that speaks S3 (`s3://bucket/prefix`)."""
     keep_versions: Annotated[int, Field(ge=2)] = 14
+    """How many of the newest published versions are kept."""
+    keep_days: Annotated[int, Field(ge=0)] = 14
+    """Of how many days before that of the newest version the last version of the day is kept besides."""
 
 
 class Cluster(Section):

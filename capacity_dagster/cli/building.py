@@ -166,7 +166,7 @@ def _alert(site: Site, errors: list[str]) -> None:
 
     now = datetime.now(UTC)
     try:
-        watch(site, now, [failed_run(site, "build", errors, now)] if errors else [], [] if errors else ["build"])
+        watch(site, now, [failed_run(site, "build", errors, now)] if errors else [], {} if errors else {"build": now})
     except OSError as error:
         err.print(f"alerts were not sent: {error}", markup=False, style="yellow")
 

@@ -71,6 +71,16 @@ def site_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def people_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option `--show-people` of a command that prints what was delivered."""
+    return click.option(
+        "--show-people",
+        "shows_people",
+        is_flag=True,
+        help="Print names of users and delivered text also where the site file has users named by pseudonyms.",
+    )(command)
+
+
 def chosen_site(site_file: str | None) -> Site:
     """The site that the option names, else that of the working folder."""
     return load_site(site_file or "site.toml")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from capacity_dagster import alerts as told
-from capacity_dagster.building import first_cause, is_failed_check, is_refusal
+from capacity_dagster.building import cause_without_step, first_cause, is_failed_check, is_refusal
 from capacity_dagster.defs.build import build
 from capacity_dagster.defs.collect import collect_slurm_job
 from capacity_dagster.health import read_health
@@ -14,7 +14,6 @@ from capacity_dagster.site_file import load_site, site_path
 from capacity_dagster.tables.catalogue import load_catalogue
 
 JOBS = ("build", "collect_slurm")
-ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
 
 
 @dg.run_failure_sensor(
@@ -38,14 +37,13 @@ def failed_runs(context: dg.RunFailureSensorContext) -> dg.SkipReason:
     if others or not failures:
         errors = [f"{step}: {first_cause(failure)}" for step, failure in others.items()]
         if not failures:
-            message = context.failure_event.message or "The run failed before its first step, or its process is gone."
-            errors = [f"{message} Mostly a process that was killed, for want of memory; its log says more."]
+            errors = [_without_step(context.failure_event)]
         failed.append(
             told.failed_run(
                 site,
                 run.job_name,
                 errors,
-                datetime.now(UTC),
+                _ended_at(context.instance.get_run_record_by_id(run.run_id)) or datetime.now(UTC),
                 run.run_id,
                 [table for step in others for table in tables_of_step(step)],
             )
@@ -61,15 +59,17 @@ def failed_runs(context: dg.RunFailureSensorContext) -> dg.SkipReason:
     "what still lasts after a day, and what is over.",
 )
 def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
-    """Judges what the last build left, and which jobs ended well."""
+    """Judges what the last build left, and when each job ended well."""
     site = load_site(site_path())
     if not site.content.alerts.has_receiver:
         return dg.SkipReason("the site file names nobody to tell: [alerts] has neither recipients nor a webhook")
-    ended_well = []
+    ended_well = {}
     for job in JOBS:
-        last = context.instance.get_run_records(dg.RunsFilter(job_name=job, statuses=ENDED), limit=1)
-        if last and last[0].dagster_run.is_success:
-            ended_well.append(job)
+        last = context.instance.get_run_records(
+            dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.SUCCESS]), limit=1
+        )
+        if last and (ended_at := _ended_at(last[0])):
+            ended_well[job] = ended_at
     return _told(told.watch(site, datetime.now(UTC), ended_well=ended_well))
 
 
@@ -80,6 +80,18 @@ def tables_of_step(step: str) -> list[str]:
         return [table.full_name for table in catalogue if table.contract.partition]
     name = step.replace("__", ".", 1)
     return [name] if name in catalogue.tables else []
+
+
+def _without_step(event: dg.DagsterEvent) -> str:
+    """Why a run failed without a step that did."""
+    message = event.message or "The run failed before its first step, or its process is gone."
+    if cause := cause_without_step(event):
+        return f"{message.removesuffix('.')}: {cause}"
+    return f"{message} Mostly a process that was killed, for want of memory; its log says more."
+
+
+def _ended_at(record: dg.RunRecord | None) -> datetime | None:
+    return datetime.fromtimestamp(record.end_time, UTC) if record and record.end_time else None
 
 
 def _told(sent: list[Sent]) -> dg.SkipReason:

@@ -10,7 +10,7 @@ about rows or shares: they are named, and followed where that is asked for.
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
 
@@ -50,6 +50,7 @@ UNITS: dict[str, tuple[str, int | None]] = {
 """What kind of amount a unit is of, and how many of the kind's smallest; None: it is none until times a time."""
 RECORDS = ("job_id", "started_at", "ended_at", "accelerators")
 """What is shown of an attempt, whatever is asked."""
+CONCEALED = "withheld, as users have pseudonyms here; --show-people shows it"
 READING = Decimal("0.0000005")
 """How far hours, which are rounded for reading, may be from what they are made of, a row."""
 
@@ -70,7 +71,14 @@ class _Open:
 
 
 def explain(
-    site: Site, table_name: str, words: list[str], *, depth: int | None = None, rows: int = 3, every: bool = False
+    site: Site,
+    table_name: str,
+    words: list[str],
+    *,
+    depth: int | None = None,
+    rows: int = 3,
+    every: bool = False,
+    shows_people: bool = False,
 ) -> Explanation:
     """Explains the number that words name, as `find_number` reads them.
 
@@ -78,12 +86,13 @@ def explain(
         depth: how many tables down; None: to the source lines.
         rows: how many rows of each table are shown.
         every: follows what decides about rows and shares too.
+        shows_people: shows names and delivered lines also where users have pseudonyms.
 
     Raises:
         ExplainError: there is no such number, or nothing can be read.
     """
     catalogue = load_catalogue()
-    with books(site) as found:
+    with books(site, shows_people) as found:
         number = find_number(found, catalogue, table_name, words)
         window = window_of(found, number, site.content.site.reporting_time_zone)
         working = found.relation(number.table, number.table.database)
@@ -102,10 +111,10 @@ def explain(
             keys=number.keys,
             rows=number.rows,
             unknown_rows=number.unknown_rows,
-            value=number.value,
+            value=found.shown(number.column, number.value),
             divided=None if number.table.is_raw else _derivation(number.table.full_name, number.column).divides,
             published_version=found.published.manifest["version"] if found.published and is_published else None,
-            known_now=known_now,
+            known_now=found.shown(number.column, known_now),
             is_known_now=working is not None,
             not_read_because=found.closed_to,
             steps=steps,
@@ -359,7 +368,7 @@ def _show_rows(site: Site, found: Books, here: _Open, limit: int, unit: int | No
     with_content = [*columns, "content_sha256"] if table.is_raw else columns
     sample = found.sample(table, scope, with_content, next(iter(step.totals), None), limit)
     step.sample_columns = columns
-    step.sample = [row[: len(columns)] for row in sample]
+    step.sample = [tuple(map(found.shown, columns, row[: len(columns)])) for row in sample]
     if scope.has_parts and here.part_unit and unit:
         step.parts = [None if row[-1] is None else Decimal(row[-1]) * here.part_unit / unit for row in sample]
     if (table.is_raw or found.closed_to is not None) and set(PROVENANCE) <= set(columns):
@@ -368,6 +377,8 @@ def _show_rows(site: Site, found: Books, here: _Open, limit: int, unit: int | No
         at_file, at_line = columns.index("source_file"), columns.index("source_line")
         places = [(row[at_file], row[at_line], row[-2] if table.is_raw else known.get(row[at_file])) for row in sample]
         step.lines = _lines(site, [place for place in places if place[1] is not None])
+        if found.conceals:
+            step.lines = [replace(each, text=None, why_not=each.why_not or CONCEALED) for each in step.lines]
 
 
 def _lines(site: Site, places: list[tuple[str, int, str | None]]) -> list[SourceLine]:

@@ -179,10 +179,10 @@ def _nothing(books: Books, table: Table, relation: str, keys: dict[str, Any]) ->
         values,
     )[0]
     if count > LISTED:
-        there = f"{count:,} others, from {shown(least)} to {shown(most)}"
+        there = f"{count:,} others, from {shown(books.shown(last, least))} to {shown(books.shown(last, most))}"
     else:
         found = books.rows(f"select distinct {identifier(last)} from {relation} as c where {sql} order by 1", values)
-        there = ", ".join(f"'{shown(row[0])}'" for row in found if row[0] is not None) or "none"
+        there = ", ".join(f"'{shown(books.shown(last, row[0]))}'" for row in found if row[0] is not None) or "none"
     return ExplainError(
         f"{table.full_name} has no row with {last} = '{shown(keys[last])}'{f' where {told}' if told else ''}; "
         f"there is {there}"
@@ -220,9 +220,10 @@ def _refuse_unless_summable(books: Books, catalogue: Catalogue, number: Number, 
 
 
 def _distinct(books: Books, relation: str, name: str, sql: str, values: list[Any]) -> list[tuple[Any, ...]]:
-    return books.rows(
+    found = books.rows(
         f"select distinct {identifier(name)} from {relation} as c where {sql} order by 1 limit {LISTED + 1}", values
     )
+    return [(books.shown(name, value),) for (value,) in found]
 
 
 def _listed(names: Iterable[Any]) -> str:

@@ -16,6 +16,7 @@ import duckdb
 
 from capacity_dagster.errors import ExplainError
 from capacity_dagster.locks import reading
+from capacity_dagster.privacy import discreet
 from capacity_dagster.site_file import Site
 from capacity_dagster.tables.catalogue import Table, shared_sql
 from capacity_dagster.tables.quoting import identifier, literal
@@ -80,10 +81,16 @@ class Books:
     """What can be read of a site now: the published version; beside it the working tables, unless they are written."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, published: Publication | None, closed_to: str | None
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        published: Publication | None,
+        closed_to: str | None,
+        conceals: bool = False,
     ) -> None:
         self.connection = connection
         self.published = published
+        self.conceals = conceals
+        """Whether names of users, and what was delivered, are not to be shown."""
         self.closed_to = closed_to
         """Why the working tables cannot be read; None: they can."""
         self._scopes = 0
@@ -95,6 +102,10 @@ class Books:
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         return self.connection.execute(sql, list(values)).fetchall()
+
+    def shown(self, column: str, value: Any) -> Any:
+        """A value of a column as it may be shown."""
+        return discreet(column, value) if self.conceals else value
 
     def relation(self, table: Table, database: str | None = None) -> str | None:
         """A table's name in a database: by default the working one, else the published; None: it cannot be read."""
@@ -178,8 +189,11 @@ def _identity(table: Table, scope: Scope) -> list[str]:
 
 
 @contextmanager
-def books(site: Site) -> Iterator[Books]:
+def books(site: Site, shows_people: bool = False) -> Iterator[Books]:
     """Opens what can be read, and keeps builds waiting, instead of failing, while it is open.
+
+    Args:
+        shows_people: whether to show names and delivered text also where users have pseudonyms.
 
     Raises:
         ExplainError: nothing can be read.
@@ -207,7 +221,8 @@ def books(site: Site) -> Iterator[Books]:
                     f"{site.path}: nothing is published, and the working tables cannot be read now ({closed_to}); "
                     "expected a built site: `capacity build`"
                 )
-            yield Books(connection, published, closed_to)
+            conceals = site.content.privacy.pseudonymise_users and not shows_people
+            yield Books(connection, published, closed_to, conceals)
         finally:
             connection.close()
 

@@ -15,6 +15,7 @@ from test_rebuilds import FILES, JOBS, TOML, jobs_file, with_jobs
 from capacity_dagster.alerts import Alert, Told
 from capacity_dagster.cli import main
 from capacity_dagster.defs.alerts import alerts, failed_runs, tables_of_step
+from capacity_dagster.errors import SourceError
 from capacity_dagster.health import Arrival, judged_health, read_health
 from capacity_dagster.publish import PublishRefused
 from capacity_dagster.site_file import SITE_VARIABLE, Site
@@ -188,7 +189,7 @@ def test_a_failed_run_is_told_once_until_one_ends_well(site: Site, hook: Webhook
         failed_runs(failure_of(failing_build, instance))
         alerts(dg.build_sensor_context(instance=instance))
         assert taken(hook) == []
-        instance.create_run_for_job(noop, status=dg.DagsterRunStatus.SUCCESS)
+        noop.execute_in_process(instance=instance)
         alerts(dg.build_sensor_context(instance=instance))
         (post,) = taken(hook)
         assert post["subject"] == "[capacity small] Over: a run failed: build"
@@ -197,6 +198,59 @@ def test_a_failed_run_is_told_once_until_one_ends_well(site: Site, hook: Webhook
 @dg.job(name="build")
 def noop() -> None:
     pass
+
+
+def test_dagsters_old_success_ends_no_alert_of_a_build_from_cron(site: Site, hook: Webhook) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        noop.execute_in_process(instance=instance)
+        (site.landing / "inventory.csv").unlink()
+        for _ in range(2):
+            assert capacity("build", "--alert").exit_code == 2  # before there is a run of Dagster
+            alerts(dg.build_sensor_context(instance=instance))
+        assert [post["subject"] for post in taken(hook)] == ["[capacity small] A run failed: build"]
+        noop.execute_in_process(instance=instance)
+        alerts(dg.build_sensor_context(instance=instance))
+        assert [post["subject"] for post in taken(hook)] == ["[capacity small] Over: a run failed: build"]
+
+
+@dg.resource
+def unreachable_store() -> None:
+    raise SourceError("s3://bucket: cannot be reached") from OSError("connection refused")
+
+
+@dg.op(required_resource_keys={"warehouse"})
+def needs_the_warehouse() -> None:
+    pass
+
+
+@dg.job(name="build", resource_defs={"warehouse": unreachable_store})
+def unopened_build() -> None:
+    needs_the_warehouse()
+
+
+def test_a_run_whose_warehouse_does_not_open_says_why(site: Site, hook: Webhook) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        failed_runs(failure_of(unopened_build, instance))
+    (post,) = taken(hook)
+    told = post["alerts"][0]["what"]
+    assert told.endswith(": capacity_dagster.errors.SourceError: s3://bucket: cannot be reached")
+    assert "killed" not in told
+
+
+def test_a_build_whose_warehouse_does_not_open_says_why(
+    site: Site, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(_: Site) -> None:
+        raise SourceError("s3://bucket: cannot be reached")
+
+    monkeypatch.setattr("capacity_dagster.defs.resources.mirror", unreachable)
+    told = capacity("build", "--alert")
+    assert told.exit_code == 1
+    (post,) = taken(hook)
+    assert post["alerts"][0]["what"] == (
+        "build: the run failed before its first step: capacity_dagster.errors.SourceError: "
+        "s3://bucket: cannot be reached"
+    )
 
 
 @dg.op

@@ -189,6 +189,35 @@ def test_nobody_is_named_on_the_terminal(discreet: tuple[Site, list[BuildResult]
     assert "found: (withheld); expected" in problems[0]
 
 
+@pytest.mark.parametrize(
+    ("words", "is_about"),
+    [
+        ("rejects", "slurm_jobs unreadable_submit"),
+        ("rejects --records 9", "slurm_jobs unreadable_submit"),
+        ("rejects --json", "record_text"),
+        ("rejects --records 9 --json", "record_text"),
+        ("explain report.fleet_efficiency_daily 2026-02-01 alpha training h100 allocated_hours", "raw.slurm_jobs"),
+        (
+            "explain report.fleet_efficiency_daily 2026-02-01 alpha training h100 allocated_hours --json",
+            "raw.slurm_jobs",
+        ),
+        ("explain core.attempts alpha/1/1769940000 user_name", "core.attempts.user_name"),
+        ("explain raw.slurm_account_usage used_seconds", "raw.slurm_account_usage"),
+        ("explain raw.slurm_jobs user_name=nobody job_id", "there is"),
+    ],
+)
+def test_commands_show_what_was_delivered_only_where_that_is_asked_for(
+    discreet: tuple[Site, list[BuildResult]], words: str, is_about: str
+) -> None:
+    site, _ = discreet
+    arguments = [*words.split(), "--site", str(site.path)]
+    told = CliRunner().invoke(main, arguments).output
+    assert is_about in told
+    assert "withheld" in told
+    assert [user for user in USERS if user in told] == []
+    assert [user for user in USERS if user in CliRunner().invoke(main, [*arguments, "--show-people"]).output] != []
+
+
 def test_the_key_is_nowhere_but_in_its_file(discreet: tuple[Site, list[BuildResult]]) -> None:
     site, _ = discreet
     padded = [bytes(byte ^ pad for byte in KEY.encode().ljust(64, b"\0")) for pad in (0x36, 0x5C)]

@@ -7,7 +7,7 @@ import random
 import shutil
 import stat
 import time
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from capacity_dagster import parquet_files
 from capacity_dagster.building import selection
 from capacity_dagster.durable import COPIED_AT_ONCE, copy_file
 from capacity_dagster.materialise import Materialiser
-from capacity_dagster.publish import PublishRefused, publish
+from capacity_dagster.publish import PublishRefused, prune_versions, publish
 from capacity_dagster.site_file import Site, load_site
 from capacity_dagster.sources.landing import scan
 from capacity_dagster.tables import expectations
@@ -233,6 +233,44 @@ def test_a_killed_publisher_leaves_nothing_behind(demo_site: Site, catalogue: Ca
     published = built_and_published(demo_site, catalogue)
     assert [folder.name for folder in (demo_site.published / "versions").iterdir()] == ["000001"]
     assert published.manifest["version"] == 1
+
+
+def hourly_versions(folder: Path, hours: int) -> list[Path]:
+    """As many versions as an hourly build publishes from midnight on."""
+    folders = []
+    for number in range(hours):
+        version = folder / f"{number + 1:06d}"
+        version.mkdir(parents=True)
+        published_at = datetime(2026, 11, 1, tzinfo=UTC) + timedelta(hours=number)
+        manifest = {"version": number + 1, "published_at": published_at.isoformat()}
+        (version / "manifest.json").write_text(json.dumps(manifest | {"code_version": "", "state": {}, "tables": {}}))
+        folders.append(version)
+    return folders
+
+
+@pytest.mark.parametrize(
+    ("keep_days", "kept"),
+    [
+        (0, [59, 60]),
+        (1, [48, 59, 60]),  # yesterday's last one
+        (2, [24, 48, 59, 60]),
+        (99, [24, 48, 59, 60]),
+    ],
+)
+def test_the_last_version_of_each_day_is_kept_besides_the_newest(
+    tmp_path: Path, keep_days: int, kept: list[int]
+) -> None:
+    hourly_versions(tmp_path, 60)
+    prune_versions(tmp_path, 2, keep_days)
+    assert [int(folder.name) for folder in sorted(tmp_path.iterdir())] == kept
+
+
+@pytest.mark.parametrize("manifest", ["", "{}", '{"version": 1, "code_version": "", "state": {}, "tables": {}}'])
+def test_a_version_that_does_not_say_its_day_is_kept_by_number_alone(tmp_path: Path, manifest: str) -> None:
+    for folder in hourly_versions(tmp_path, 4):
+        (folder / "manifest.json").write_text(manifest)
+    prune_versions(tmp_path, 2, 14)
+    assert [int(folder.name) for folder in sorted(tmp_path.iterdir())] == [3, 4]
 
 
 def test_published_file_is_for_readers(demo_site: Site, catalogue: Catalogue) -> None:

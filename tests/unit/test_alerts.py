@@ -122,13 +122,33 @@ def test_a_run_that_failed_lasts_until_one_of_its_job_ends_well(site: Site, rece
     fails("build", NOW)
     fails("build", NOW + HOUR)
     assert receiver.taken() == ["A run failed: build"]
-    watch(site, NOW + 2 * HOUR, ended_well=["collect_slurm"], sender=receiver)
+    watch(site, NOW + 2 * HOUR, ended_well={"collect_slurm": NOW + 2 * HOUR}, sender=receiver)
     assert receiver.taken() == []
     watch(site, NOW + 25 * HOUR, sender=receiver)
     assert "\nSince: 2026-11-28T12:00:00Z (25 hours)\n" in receiver.messages[0].text
     assert receiver.taken() == ["Still: a run failed: build"]
-    watch(site, NOW + 26 * HOUR, ended_well=["build"], sender=receiver)
-    watch(site, NOW + 27 * HOUR, ended_well=["build"], sender=receiver)
+    watch(site, NOW + 26 * HOUR, ended_well={"build": NOW + 26 * HOUR}, sender=receiver)
+    watch(site, NOW + 27 * HOUR, ended_well={"build": NOW + 26 * HOUR}, sender=receiver)
+    assert receiver.taken() == ["Over: a run failed: build"]
+
+
+def test_a_run_that_ended_well_before_one_failed_ends_no_alert(site: Site, receiver: Receiver) -> None:
+    """Cron's build, of which Dagster has no run, fails each hour; the sensor finds Dagster's last one each minute."""
+    before = {"build": NOW - HOUR}
+    told: dict[int, list[str]] = {}
+    for minutes in range(3 * 60):
+        now = NOW + minutes * MINUTE
+        if minutes % 60 == 7:
+            watch(site, now, [failed_run(site, "build", ["not mounted"], now)], sender=receiver)
+        else:
+            watch(site, now, ended_well=before, sender=receiver)
+        told[minutes] = receiver.taken()
+    assert {minutes: subjects for minutes, subjects in told.items() if subjects} == {7: ["A run failed: build"]}
+    between_failures = {"build": NOW + 2 * HOUR}
+    watch(site, NOW + 3 * HOUR, ended_well=between_failures, sender=receiver)
+    assert receiver.taken() == []
+    watch(site, NOW + 4 * HOUR, ended_well={"build": NOW + 2 * HOUR + 8 * MINUTE}, sender=receiver)
+    assert "Since: 2026-11-28T12:07:00Z (3 hours), over at" in receiver.messages[0].text
     assert receiver.taken() == ["Over: a run failed: build"]
 
 

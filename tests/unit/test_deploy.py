@@ -66,6 +66,16 @@ def test_what_is_documented_is_what_there_is() -> None:
         assert (ROOT / name).exists(), name
 
 
+def test_the_container_sees_the_site_where_the_host_has_it() -> None:
+    text = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
+    (site,) = re.findall(r"^CAPACITY_SITE=(\S+)$", text, re.MULTILINE)
+    container = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
+    (folder,) = re.findall(r"^VOLUME (\S+)$", container, re.MULTILINE)
+    assert f"ENV CAPACITY_SITE={site}\n" in container
+    assert f"--volume {folder}:{folder}:z" in text
+    assert site.startswith(f"{folder}/")
+
+
 def test_each_alert_has_its_section_in_the_runbook() -> None:
     runbook = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
     for kind in SUBJECTS:

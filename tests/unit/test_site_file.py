@@ -48,6 +48,7 @@ def test_a_good_site_file_is_read_and_what_it_leaves_out_has_its_default(tmp_pat
     assert site.content.reconciliation.tolerance_seconds == 0
     assert site.content.reconciliation.tolerance_share == 0
     assert site.content.sources[0].cluster is None
+    assert (site.content.site.keep_versions, site.content.site.keep_days) == (14, 14)
     assert (site.landing, site.work, site.published) == tuple(
         tmp_path / name for name in ("landing", "work", "published")
     )
@@ -80,6 +81,11 @@ def test_a_good_site_file_is_read_and_what_it_leaves_out_has_its_default(tmp_pat
             GOOD + "[collect.slurm]\nday = 3\n",
             ["unknown key 'collect.slurm.day'", "expected one of", "'days'", "'timeout_seconds'"],
             id="unknown key of a collection",
+        ),
+        pytest.param(
+            changed('name = "somewhere"', 'name = "somewhere"\nkeep_days = -1'),
+            ["key 'site.keep_days' is -1", "greater than or equal to 0"],
+            id="fewer days than none",
         ),
         pytest.param(changed('name = "somewhere"', ""), ["key 'site.name' is missing"], id="missing key"),
         pytest.param(

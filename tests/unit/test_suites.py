@@ -186,6 +186,26 @@ def test_suites_read_what_there_is_and_say_what_to_do() -> None:
             assert rule.kwargs.get("column") not in each.content.key, each.name
 
 
+def test_volumes_of_hundreds_of_clusters_are_a_small_aggregate(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(
+        """
+        create schema core;
+        create schema report;
+        create macro ratio(part, whole) as part / whole;
+        create table core.cluster_days as
+        select 'c' || number as cluster, date '2026-01-01' + day::integer as usage_date
+        from range(500) as clusters (number), range(60) as days (day);
+        create table report.data_trust_daily as
+        select source, cluster, usage_date, 100 as rows_accepted, 0 as rows_rejected
+        from core.cluster_days, unnest(['slurm_jobs', 'slurm_node_events', 'slurm_account_usage', 'slurm_cluster_usage',
+            'slurm_queue', 'slurm_reservations']) as sources (source)
+        """
+    )
+    (volumes,) = [each for each in load_suites() if each.name == "daily_volumes"]
+    (rows,) = connection.execute(f"select count(*) from ({volumes.sql})").fetchall()[0]
+    assert 6 * 500 <= rows <= 2 * 6 * 500 < suites.LARGEST_BATCH
+
+
 def test_the_page_lists_every_rule() -> None:
     page = (Path(__file__).parents[2] / "docs" / "suites.md").read_text(encoding="utf-8")
     for each in load_suites():

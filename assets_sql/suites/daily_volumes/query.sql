@@ -1,5 +1,7 @@
--- Records of each day of the last four weeks that its source is done with, beside what is usual: the median of the 28
--- days before. A source's newest day is not judged, as it may still come in; nor is one with little or irregular before.
+-- Of each source and cluster, the emptiest and the fullest day of the last four weeks, by how many records it has beside
+-- what is usual: the median of the 28 days before. A source's newest day is not judged, as it may still come in; nor is
+-- one with little or irregular before. Two days of each, so that hundreds of clusters are still a small aggregate; what
+-- they tell is then looked at in `report.data_trust_daily`, which has all days.
 with received as (
     select
         source,
@@ -50,6 +52,30 @@ compared as (
     window before as (
         partition by source, cluster order by usage_date rows between 28 preceding and 1 preceding
     )
+),
+
+judged as (
+    select
+        source,
+        cluster,
+        usage_date,
+        records,
+        usual_records,
+        case when usual_records >= 50 and days_before >= 14 then ratio(records, usual_records) end as share_of_usual
+    from compared
+    where usage_date >= newest_date - 28
+),
+
+ranked as (
+    select
+        *,
+        row_number() over (
+            partition by source, cluster order by share_of_usual asc nulls last, usage_date desc
+        ) as emptiest,
+        row_number() over (
+            partition by source, cluster order by share_of_usual desc nulls last, usage_date desc
+        ) as fullest
+    from judged
 )
 
 select
@@ -58,6 +84,6 @@ select
     usage_date,
     records,
     usual_records,
-    case when usual_records >= 50 and days_before >= 14 then ratio(records, usual_records) end as share_of_usual
-from compared
-where usage_date >= newest_date - 28
+    share_of_usual
+from ranked
+where emptiest = 1 or fullest = 1
