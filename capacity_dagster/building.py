@@ -130,7 +130,7 @@ def build_site(
     """Brings a site up to date and publishes it; says why it did what it did.
 
     Args:
-        allows_erasing: whether deliveries may take away most of a month's or day's attempts.
+        allows_erasing: whether deliveries may take away most of a month's or day's attempts, or of a bill's charges.
 
     Raises:
         SiteFileError: the key of the users' pseudonyms cannot be used.

@@ -33,6 +33,8 @@ JOB_BLOCK = "coalesce(try_cast(job_id as bigint) // 1000, -1)"
 
 SMALLEST_DAY = 20
 """Attempts of a day of which most may not be erased; of fewer, one deletion by hand is most."""
+SMALLEST_BILL = 20
+"""Charges of a bill, likewise."""
 
 
 def stale_deliveries(warehouse: Warehouse, catalogue: Catalogue, deliveries: list[Delivery]) -> list[str]:
@@ -120,11 +122,79 @@ def bring_landed_up_to_date(
 
 
 def _erased(warehouse: Warehouse, table: Table, loads: list[Load]) -> list[str]:
-    """Months and days of which the deliveries would take away more than half of the attempts that are known."""
-    if table.name != "slurm_jobs" or warehouse.allows_erasing or warehouse.version(table.full_name) is None:
+    """Of what the deliveries would take away more than half of what is known."""
+    erased = {"slurm_jobs": _erased_attempts, "focus_charges": _erased_charges}.get(table.name)
+    if erased is None or warehouse.allows_erasing or warehouse.version(table.full_name) is None:
         return []
+    return [] if _points_elsewhere(warehouse, table) else erased(warehouse, table, loads)
+
+
+def _erased_charges(warehouse: Warehouse, table: Table, loads: list[Load]) -> list[str]:
+    """Bills of which less than half of the charges would count: their files are gone, or newer ones hold few."""
+    now = {(load.load_id, naive(load.delivery.collected_at)) for load in loads}
+    if now == {(load_id, collected_at) for load_id, _, collected_at in _recorded_loads(warehouse, table)}:
+        return []
+    later = f"(select * from {table.relation} where false)"
+    if loads:
+        later = (
+            "(select records.*, loads.collected_at from "
+            f"{parquet(sorted({load.records for load in loads}))} as records inner join ("
+            "select load_id, max(collected_at) as collected_at "
+            "from (select unnest(?::varchar[]) as load_id, unnest(?::timestamp[]) as collected_at) group by load_id"
+            ") as loads on records.load_id = loads.load_id where records.reject_reason is null)"
+        )
+    rows = warehouse.rows(
+        f"""
+        with known as ({_counting_charges(table.relation)}),
+        kept as ({_counting_charges(later)})
+        select
+            known.provider_name,
+            known.billing_account_id,
+            known.billing_period_start_at,
+            known.charges,
+            coalesce(kept.charges, 0) as kept_charges
+        from known
+        left join kept using (provider_name, billing_account_id, billing_period_start_at)
+        where known.charges >= {SMALLEST_BILL} and kept_charges * 2 < known.charges
+        order by all
+        """,
+        [[load_id for load_id, _ in now], [collected_at for _, collected_at in now]] if loads else [],
+    )
+    return [
+        f"{shown(f'{provider} {account}'.strip())}: of {counted(known, 'charge')} of the billing period from "
+        f"{begins:%Y-%m-%d} the deliveries would keep {kept}; expected at least half of them, as the newest delivery "
+        "of a bill has all of it. Have it delivered whole, put the earlier file back into the landing, or accept it "
+        "with `capacity build --allow-erasing`"
+        for provider, account, begins, known, kept in rows
+    ]
+
+
+def _counting_charges(charges: str) -> str:
+    """SQL for how many charges of each bill count: those of its newest collection, as `core.bills` has it."""
+    return f"""
+        select
+            provider_name,
+            billing_account_id,
+            billing_period_start_at,
+            arg_max(charges, collected_at) as charges
+        from (
+            select
+                coalesce(provider_name, '') as provider_name,
+                coalesce(billing_account_id, '') as billing_account_id,
+                billing_period_start_at,
+                coalesce(collected_at, timestamp '1900-01-01') as collected_at,
+                count(*) as charges
+            from {charges}
+            group by all
+        )
+        group by all
+    """
+
+
+def _erased_attempts(warehouse: Warehouse, table: Table, loads: list[Load]) -> list[str]:
+    """Months and days of which the deliveries would take away more than half of the attempts that are known."""
     gone = {load_id for load_id, *_ in _recorded_loads(warehouse, table)} - {load.load_id for load in loads}
-    if not gone or _points_elsewhere(warehouse, table):
+    if not gone:
         return []
     files = sorted({load.records for load in loads})
     accepted = f"from {parquet(files)} where reject_reason is null and not is_step"

@@ -70,7 +70,9 @@ def check(site_file: str | None) -> int:
 @click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="Rebuild from this day, changed or not.")
 @click.option("--to", "last", type=click.DateTime(["%Y-%m-%d"]), help="Rebuild up to this day, changed or not.")
 @click.option(
-    "--allow-erasing", is_flag=True, help="Accept deliveries that take away most of a month's or day's attempts."
+    "--allow-erasing",
+    is_flag=True,
+    help="Accept deliveries that take away most of a month's or day's attempts, or of a bill's charges.",
 )
 @click.option("--alert", "has_alerts", is_flag=True, help="Then send the alerts that are due, as `capacity alert`.")
 @errors_told

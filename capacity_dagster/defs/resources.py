@@ -30,7 +30,7 @@ class WarehouseResource(DuckDBResource):
         as_of: until when records speak, an instant with an offset; null: what the deliveries declare.
         rebuild_from: first day to rebuild even if nothing changed.
         rebuild_to: last such day.
-        allow_erasing: whether deliveries may take away most of a month's or day's attempts.
+        allow_erasing: whether deliveries may take away most of a month's or day's attempts, or of a bill's charges.
     """
 
     as_of: str | None = None

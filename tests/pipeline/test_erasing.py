@@ -2,9 +2,12 @@
 
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from test_casebook_costs import TOML as BILLS
+from test_casebook_costs import charge, text
 
 from capacity_dagster import landed
 from capacity_dagster.materialise import Materialiser
@@ -145,3 +148,65 @@ def test_a_day_with_a_handful_of_attempts_may_lose_them(built) -> None:
     build()
     file.write_text(together(export(3, 0, 1), export(3, 24, 10)), encoding="utf-8")
     assert not is_refused(build())
+
+
+def bill(count: int, month: int = 1, account: str = "100") -> str:
+    return text(
+        [charge(date(2026, month, 1), "1", BillingAccountId=account, ResourceId=f"r-{n}") for n in range(count)]
+    )
+
+
+@pytest.fixture
+def billed(make_site, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Callable[..., Outcome]]:
+    """The folder of a site's bills, with forty charges of January, and reading them again."""
+    site = make_site(BILLS, {"bills/jan-at-20260201T000000Z.csv": bill(40)})
+    monkeypatch.setattr("capacity_dagster.tables.expectations.check_expectations", lambda *_: [])
+
+    def build(allows_erasing: bool = False) -> Outcome:
+        warehouse = Warehouse(site, allows_erasing=allows_erasing)
+        with warehouse.write("a test"):
+            return Materialiser(warehouse, catalogue).bring_up_to_date(catalogue["raw.focus_charges"])
+
+    build()
+    return site.landing / "bills", build
+
+
+@pytest.mark.case("P76")
+def test_a_bill_that_is_delivered_again_with_few_charges_is_refused_until_that_is_allowed(billed) -> None:
+    folder, build = billed
+    (folder / "jan-at-20260202T000000Z.csv").write_text(bill(19), encoding="utf-8")
+    for _ in range(2):
+        outcome = build()
+        assert is_refused(outcome)
+        assert outcome.problems == [
+            "Cumulus 100: of 40 charges of the billing period from 2026-01-01 the deliveries would keep 19; expected "
+            "at least half of them, as the newest delivery of a bill has all of it. Have it delivered whole, put the "
+            "earlier file back into the landing, or accept it with `capacity build --allow-erasing`"
+        ]
+        assert outcome.row_count == 40
+    assert not is_refused(build(allows_erasing=True))
+    assert not is_refused(build())
+    (folder / "jan-at-20260203T000000Z.csv").write_text(bill(1), encoding="utf-8")
+    assert not is_refused(build()), "nineteen are few"
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({"jan-at-20260201T000000Z.csv": bill(19)}, "would keep 19"),
+        ({"jan-at-20260201T000000Z.csv": bill(20)}, None),
+        ({"jan-at-20260201T000000Z.csv": bill(40, month=2)}, "would keep 0"),
+        ({"jan-at-20260201T000000Z.csv": bill(40, account="200")}, "would keep 0"),
+        ({"jan-at-20260131T000000Z.csv": bill(1)}, None),  # older than what counts
+        ({"other-at-20260202T000000Z.csv": bill(1, account="200")}, None),
+        ({"a-at-20260202T000000Z.csv": bill(12), "b-at-20260202T000000Z.csv": bill(11)}, None),  # parts of one
+        ({"again-at-20260202T000000Z.csv": bill(40)}, None),
+    ],
+)
+def test_a_bill_keeps_half_of_its_charges(billed, files: dict[str, str], told: str | None) -> None:
+    folder, build = billed
+    for name, content in files.items():
+        (folder / name).write_text(content, encoding="utf-8")
+    outcome = build()
+    assert is_refused(outcome) == (told is not None)
+    assert [told in problem for problem in outcome.problems if told] == ([True] if told else [])
