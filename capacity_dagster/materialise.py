@@ -27,10 +27,10 @@ from capacity_dagster.staleness import (
     stale_tables,
     touched_days,
 )
-from capacity_dagster.tables.catalogue import DAYS, SCOPES, Catalogue, Table
+from capacity_dagster.tables.catalogue import CLOSED, DAYS, SCOPES, Catalogue, Table
 from capacity_dagster.tables.checks import CheckOutcome, check_contract, check_sql, merged
 from capacity_dagster.tables.quoting import identifier, literal
-from capacity_dagster.warehouse import Change, Version, Warehouse
+from capacity_dagster.warehouse import HISTORY, Change, Version, Warehouse
 from capacity_dagster.wording import counted
 
 CHUNK_ATTEMPTS = 800_000
@@ -161,7 +161,9 @@ class Materialiser:
     def _build_days(
         self, table: Table, inputs: dict[str, Version], staleness: Staleness, forced_days: set[date], started: float
     ) -> Outcome:
-        known = {row[0] for row in self.warehouse.rows("select distinct usage_date from core.cluster_days")}
+        accounted = {row[0] for row in self.warehouse.rows("select distinct usage_date from core.cluster_days")}
+        vanished = self._signed_days(table) - accounted
+        known = accounted | vanished
         partition = identifier(table.contract.partition or "")
         stored: set[date] = set()
         if self._describe(table) is not None:
@@ -177,6 +179,7 @@ class Materialiser:
             reasons.append(f"{counted(len(gone), 'day')} no longer accounted for")
         if not reasons:
             return self._left_alone(table)
+        days |= vanished  # nothing else says when they changed
         staleness = replace(staleness, reasons=reasons)
         self._list_days([])
         self._require_declared_columns(table)
@@ -192,7 +195,14 @@ class Materialiser:
             if is_whole:
                 changes = [Change(changed_columns=None if gone or forced else staleness.relabelled)]
             row_count = self._conclude(table, inputs, changes, bool(changes), checks, started)
-        return self._outcome(table, row_count, staleness, changes, checks, started, sorted(days))
+        return self._outcome(table, row_count, staleness, changes, checks, started, sorted(days & accounted))
+
+    def _signed_days(self, table: Table) -> set[date]:
+        """The days of closed months, of a table that says what became of what was signed, whether or not the site still
+        accounts for them.
+        """
+        signed = [f"{HISTORY}.{name}" for name in table.history if name.startswith(f"{CLOSED}.")]
+        return {row[0] for name in signed for row in self.warehouse.rows(f"select distinct usage_date from {name}")}
 
     def _chunks(self, table: Table, days: set[date], known: set[date]) -> Iterator[tuple[date, date]]:
         """Lists some weeks after the other in the relation that day-grain queries and checks read; the first and last

@@ -119,6 +119,9 @@ def _rows(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
             for position, rule in enumerate(content.charge_rules)
             for column, pattern in sorted(rule.charges.items())
         ],
+        "site.ended_accounts": sorted(
+            (each.provider, each.billing_account_id, each.last_day) for each in content.ended_accounts
+        ),
         "site.instance_types": sorted(_instance_types(content)),
         "site.closed_months": [
             (each.month, each.version, naive(each.closed_at)) for each in closed_months(warehouse.site.published)

@@ -141,6 +141,17 @@ class ChargeRule(Section):
     """What a charge's columns must be: `*` stands for any text; `Tags.team` is the tag `team`."""
 
 
+class EndedAccount(Section):
+    """A provider's billing account that charges nothing more, so that no bill of it is missed afterwards."""
+
+    provider: Name
+    """As its bills say in `ProviderName`."""
+    billing_account_id: Name
+    """As its bills say in `BillingAccountId`."""
+    last_day: date
+    """The last day for which it charged something."""
+
+
 class InstanceType(Section):
     """What a rented instance holds, where its bill does not say."""
 
@@ -310,6 +321,7 @@ class SiteFile(Section):
     pools: dict[Name, Pool] = {}
     workload_classes: tuple[WorkloadClass, ...] = ()
     charge_rules: tuple[ChargeRule, ...] = ()
+    ended_accounts: tuple[EndedAccount, ...] = ()
     instance_types: dict[Name, InstanceType] = {}
     costs: Costs = Costs()
     reconciliation: Reconciliation = Reconciliation()
@@ -335,6 +347,13 @@ class SiteFile(Section):
                 raise ValueError(
                     f"charge_rules[{position}]: cluster '{rule.cluster}' is not declared; "
                     f"expected one of {listed(self.clusters)}"
+                )
+        accounts = [(each.provider, each.billing_account_id) for each in self.ended_accounts]
+        for position, account in enumerate(accounts, start=1):
+            if account in accounts[: position - 1]:
+                raise ValueError(
+                    f"ended_accounts[{position}]: account '{account[1]}' of '{account[0]}' is there already; "
+                    "expected it once"
                 )
         for position, stale_rule in enumerate(self.alerts.sources, start=1):
             if stale_rule.cluster is not None and stale_rule.cluster not in self.clusters:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from capacity_dagster.errors import SourceError
-from capacity_dagster.site_file import Site
+from capacity_dagster.site_file import Site, load_site
 from capacity_dagster.sources.landing import AS_OF_FILE
 from capacity_dagster.tables.catalogue import assets_folder
 from capacity_dagster.versions import current
@@ -393,6 +393,49 @@ def test_a_day_that_no_bill_reaches_leaves_its_month_without_a_cost(
     assert months == [[("h100", "USD", None, 2, 3, 2, None), ("unassigned", "XXX", None, None, 1, 0, None)]] * 2
     assert days == [("h100", 1, 1, 1), ("h100", 1, 1, 1), ("unassigned", None, 1, 0)]
     assert pools == [("USD", None, 2), ("XXX", None, None)]
+
+
+def test_an_account_that_ended_is_not_missed(
+    make_site: Callable[..., Site], build: Callable[..., Any], query: Query
+) -> None:
+    first, noon = date(2026, 1, 1), "2026-01-02T12:00:00Z"
+    stays = [charge(first + timedelta(days=day), "1", **gpus("1")) for day in range(4)]
+    ends = [
+        charge(first, "2", BillingAccountId="101", **gpus("2")),
+        charge(date(2026, 1, 2), "1", BillingAccountId="101", **gpus("1"), ChargePeriodEnd=noon),
+    ]
+    site = make_site(TOML, {"bills/0.csv": text(stays), "bills/1.csv": text(ends)})
+    as_of = datetime(2026, 1, 5, tzinfo=UTC)
+    build(site, as_of=as_of)
+    daily = (
+        "select usage_date, cost, missing_components from report.cost_per_accelerator_hour_daily order by usage_date"
+    )
+    days = [first + timedelta(days=day) for day in range(4)]
+    missing = "bill of Cumulus"
+    assert query(site, daily) == [
+        (days[0], 3, None),
+        (days[1], None, missing),
+        (days[2], None, missing),
+        (days[3], None, missing),
+    ]
+
+    def ended(last_day: date, account: str = "101") -> tuple[list[tuple[Any, ...]], bool]:
+        told = f'[[ended_accounts]]\nprovider = "Cumulus"\nbilling_account_id = "{account}"\nlast_day = {last_day}\n'
+        site.path.write_text(TOML + told, encoding="utf-8")
+        again = load_site(site.path.parent)
+        checks = build(again, as_of=as_of)["report.cost_per_accelerator_hour_daily"].checks
+        return query(again, daily), all(check.has_passed for check in checks)
+
+    assert ended(days[1]) == ([(days[0], 3, None), (days[1], 2, None), (days[2], 1, None), (days[3], 1, None)], True)
+    # A day that no bill tells of is missed as before, and so is one of an account that goes on.
+    assert ended(days[2])[0] == [
+        (days[0], 3, None),
+        (days[1], None, missing),
+        (days[2], None, missing),
+        (days[3], 1, None),
+    ]
+    assert not ended(days[0])[1]
+    assert not ended(days[1], account="102")[1]
 
 
 FORMATS: dict[str, Callable[[Path, list[Charge]], None]] = {}

@@ -232,6 +232,44 @@ def test_what_a_cluster_was_charged_that_is_gone_is_taken_back(
     assert published(site, restated) == told
 
 
+def test_what_was_charged_for_days_that_are_accounted_for_no_more_is_taken_back(
+    make_site: Callable[..., Site], published_by: Publish
+) -> None:
+    files = {
+        "inventory.csv": "cluster,node,pool,accelerator_model,accelerators,in_service_at,retired_at\n"
+        "alpha,h1,train,h100,8,2026-01-01T00:00:00Z,\n",
+        "costs.csv": "cost_component,cluster,pool,amount,currency,period_start,period_end\n"
+        "colo,alpha,train,1416,USD,2026-01-01,2026-03-01\n",  # 24 a day
+    }
+    site = make_site(TWO_CLUSTERS, files)
+    as_of = datetime(2026, 2, 3, tzinfo=UTC)
+    published_by(site, as_of)
+    close_month(site, JANUARY, accepts_incomplete=True)
+
+    site.path.write_text(TWO_CLUSTERS.replace("2026-01-30", "2026-01-31"), encoding="utf-8")
+    site = load_site(site.path.parent)
+    published_by(site, as_of)
+    bills = """
+        select billing_month, charge_class, usage_date, effective_cost from report.focus_charges
+        where usage_date < date '2026-02-01' order by all
+    """
+    days = date(2026, 1, 30), date(2026, 1, 31)
+    expected = [(JANUARY, None, days[0], 24), (JANUARY, None, days[1], 24), (FEBRUARY, "Correction", days[0], -24)]
+    restated = """
+        select usage_date, amount_change from report.restatement_journal
+        where table_name = 'report.cost_per_accelerator_hour_daily' and measure = 'known_cost' order by all
+    """
+    charged = "select usage_month, charged_cost from report.showback_monthly where idle_policy = 'central' order by 1"
+    for _ in range(2):
+        assert published(site, bills) == expected
+        assert published(site, restated) == [(days[0], -24)]
+        assert published(site, charged) == [(JANUARY, 48), (FEBRUARY, 24)]
+        for table in ("report.focus_charges", "report.restatement_journal"):
+            assert in_parquet(site, table) == published(site, f"from {table} order by all")
+        again = published_by(site, as_of)
+    assert published_by(site, as_of) == again
+
+
 # Random histories: files come, are replaced and go, months close and open, versions are published.
 
 FIRST_AT, AS_OF = datetime(2026, 1, 28, tzinfo=UTC), datetime(2026, 3, 4, tzinfo=UTC)

@@ -118,6 +118,11 @@ def test_a_good_site_file_is_read_and_what_it_leaves_out_has_its_default(tmp_pat
             id="undeclared cluster",
         ),
         pytest.param(
+            GOOD + 2 * '\n[[ended_accounts]]\nprovider = "P"\nbilling_account_id = "1"\nlast_day = 2026-09-30\n',
+            ["ended_accounts[2]", "account '1' of 'P' is there already", "expected it once"],
+            id="an account that ended twice",
+        ),
+        pytest.param(
             GOOD + '\n[accelerators.h200]\naliases = ["NVIDIA_H100_80GB_HBM3"]\n',
             ["accelerators: 'NVIDIA_H100_80GB_HBM3' names both 'h100' and 'h200'", "expected one model"],
             id="one alias of two models",

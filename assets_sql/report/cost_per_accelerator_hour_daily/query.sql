@@ -1,7 +1,7 @@
 -- A day has a cost only where all of it is known: every accelerator that is installed was bought in a lot or rented, every
 -- component that the pool is ever billed for is billed for the whole time in which something was installed, and the bills
--- of each account that ever charges the pool reach to the end of the day. Of pools that only bills know, what was rented is
--- what is installed; what of it was available and allocated nobody knows.
+-- of each account that ever charges the pool, and has not ended, reach to the end of the day. Of pools that only bills know,
+-- what was rented is what is installed; what of it was available and allocated nobody knows.
 with windows as (
     select
         cluster_days.usage_date,
@@ -175,6 +175,7 @@ payers as (
     from core.billed_charges
 ),
 
+-- After its last day an ended account has no bills; of that day one may tell of a part only.
 untold as (
     select
         windows.usage_date,
@@ -185,11 +186,14 @@ untold as (
     inner join accounts
         on payers.provider_name = accounts.provider_name and payers.billing_account_id = accounts.billing_account_id
     inner join windows on payers.cluster = windows.cluster and accounts.first_at < windows.window_end_at
+    left join site.ended_accounts as ended
+        on payers.provider_name = ended.provider_name and payers.billing_account_id = ended.billing_account_id
     left join told
         on payers.provider_name = told.provider_name
         and payers.billing_account_id = told.billing_account_id
         and told.told_from_at < windows.window_end_at
         and told.told_until_at > windows.window_start_at
+    where ended.last_date is null or windows.usage_date <= ended.last_date
     group by
         windows.usage_date,
         payers.cluster,
@@ -198,11 +202,15 @@ untold as (
         payers.billing_account_id,
         windows.window_start_at,
         windows.window_end_at,
-        accounts.first_at
+        accounts.first_at,
+        ended.last_date
     -- Without a bill the bounds are the day's alone, as `greatest` and `least` leave nulls out.
     having sum(case when told.provider_name is null then 0 else seconds_between(
         greatest(told.told_from_at, windows.window_start_at), least(told.told_until_at, windows.window_end_at)
-    ) end) < seconds_between(greatest(accounts.first_at, windows.window_start_at), windows.window_end_at)
+    ) end) < case
+        when windows.usage_date = ended.last_date then 1
+        else seconds_between(greatest(accounts.first_at, windows.window_start_at), windows.window_end_at)
+    end
 ),
 
 -- Bills of a component may overlap, in several currencies: the time that they cover counts once.
