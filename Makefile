@@ -5,8 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEMO := build/demo
 FUZZ_SECONDS ?= 60
-# A process for each processor; the tests of one file share what they build.
-PARALLEL := --numprocesses auto --dist loadfile
+# A process for each processor; the tests of one file share what they build. In order: the many short ones come last.
+PARALLEL := --numprocesses auto --dist loadfile --no-loadscope-reorder
 # On a terminal pip shows what it fetches; in a log it is quiet.
 QUIET := $(if $(MAKE_TERMOUT),,--quiet)
 

@@ -123,7 +123,7 @@ def accrued(amount: Decimal, rate: Decimal, begins: datetime, ends: datetime) ->
     st.lists(st.integers(0, 12), min_size=2, max_size=2),
     st.one_of(st.none(), st.tuples(st.decimals("0.1", 2, places=3), currencies)),
 )
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_is_charged_is_what_accrued(
     tmp_path_factory: pytest.TempPathFactory,
     build: Callable[..., Any],
