@@ -108,7 +108,7 @@ def delivered(folder: Path, files: dict[str, list[Charge]]) -> Site:
 
 
 @given(st.lists(charges(), min_size=1, max_size=25), st.lists(charges(), max_size=6), st.randoms(use_true_random=False))
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_nothing_is_lost_and_nothing_counts_twice(
     tmp_path_factory: pytest.TempPathFactory,
     build: Callable[..., Any],

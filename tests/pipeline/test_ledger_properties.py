@@ -44,7 +44,7 @@ def assert_same(what: str, ours: Mapping[Any, Any], expected: Mapping[Any, Any])
 def test_every_second_of_a_random_site_is_where_the_rules_put_it(build, query) -> None:
     seen: Counter[str] = Counter()
 
-    @settings(SITES, max_examples=10)
+    @settings(SITES, max_examples=6)
     @given(random_sites(most_clusters=8))
     def one_site(random: RandomSite) -> None:
         files = random.files()
