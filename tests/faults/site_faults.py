@@ -20,7 +20,7 @@ KILLED = {
     "killed_syncing": "capacity_dagster.publish:make_durable",
     "killed_before_the_swap": "capacity_dagster.publish:point",
     "killed_after_the_swap": "capacity_dagster.warehouse:Warehouse.record_published",
-    "killed_pruning": "capacity_dagster.publish:_prune",
+    "killed_pruning": "capacity_dagster.publish:prune_versions",
     "killed_reading": "capacity_dagster.sources.reader:Reader._copy",
     "killed_recording": "capacity_dagster.landed:_record_loads",
 }
