@@ -6,13 +6,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from capacity_dagster.errors import SiteFileError
-from capacity_dagster.site_file import Site
-from capacity_dagster.wording import counted
-
-if TYPE_CHECKING:
-    from capacity_dagster.receivers import Sent
-
 from capacity_dagster.cli.common import (
     EXIT_BUILT,
     EXIT_NOT_SENT,
@@ -25,6 +18,12 @@ from capacity_dagster.cli.common import (
     progress,
     site_option,
 )
+from capacity_dagster.errors import SiteFileError
+from capacity_dagster.site_file import Site
+from capacity_dagster.wording import counted
+
+if TYPE_CHECKING:
+    from capacity_dagster.receivers import Sent
 
 
 @main.command()

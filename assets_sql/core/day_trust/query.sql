@@ -1,8 +1,8 @@
 -- A source is expected from its first day to as_of if it is one that tells of each day and it did so on three quarters of
--- the days from the first to the last that it told of: its silence afterwards makes it no less regular. Of fewer than three
--- days nobody can tell that it would go on. On a day that as_of cuts it may still come. It was seen if a record of the day is in use: what another
--- one supersedes says nothing, as the same facts may be delivered with it or without. What names no cluster when it is
--- rejected may belong to each.
+-- the days from the first to the last that it told of: its silence afterwards makes it no less regular. Of fewer than
+-- three days nobody can tell that it would go on. On a day that as_of cuts it may still come. It was seen if a record of
+-- the day is in use: what another one supersedes says nothing, as the same facts may be delivered with it or without. What
+-- names no cluster when it is rejected may belong to each.
 with seen as (
     select
         outcomes.cluster,

@@ -1,7 +1,7 @@
 -- A number that was published of a day that was over, and is otherwise now, is a line: what it was, what it is, and which
--- delivered files changed something of that day since. Of an open month the new number is published; of a closed one the old
--- number stays, and its lines since it was closed, added to it, give what is known now, of clusters that are gone too. A cost that was unknown and becomes
--- known restates nothing, unless the month is closed.
+-- delivered files changed something of that day since. Of an open month the new number is published; of a closed one the
+-- old number stays, and its lines since it was closed, added to it, give what is known now, of clusters that are gone too.
+-- A cost that was unknown and becomes known restates nothing, unless the month is closed.
 with windows as (
     select
         cluster_days.usage_date,
