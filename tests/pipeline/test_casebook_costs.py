@@ -789,6 +789,20 @@ def test_what_is_written_off_costs_nothing_and_what_it_would_cost_anew_is_beside
     assert not [check for outcome in built for check in outcome.checks if check.is_blocking and not check.has_passed]
 
 
+def test_a_rate_that_comes_after_a_lot_is_written_off_counts_for_the_days_since(
+    make_site: Callable[..., Site], build: Callable[..., Any], query: Query
+) -> None:
+    lot = "L,alpha,train,h100,8,500000,20000,EUR,2020-01-01T00:00:00Z,48,280512\n"
+    site = make_site(BOUGHT, {"inventory.csv": INVENTORY, "lots.csv": LOTS + lot})
+    daily = "select currency, cost, replacement_cost from report.cost_per_accelerator_hour_daily"
+    build(site, as_of=datetime(2026, 1, 2, tzinfo=UTC))
+    assert query(site, daily) == [("EUR", 0, 192)]
+    rate = "from,to,rate,valid_from,valid_to\nEUR,USD,1.5,2020-01-01,2020-01-02\n"
+    (site.landing / "rates.csv").write_text(rate, encoding="utf-8")
+    build(site, as_of=datetime(2026, 1, 2, tzinfo=UTC))
+    assert query(site, daily) == [("USD", 0, 288)]
+
+
 def test_exchange_rates_that_cannot_be_read_are_kept_with_their_reason(read: Callable[..., Any]) -> None:
     lines = {
         "unreadable_currency": "Euro,USD,1.1,2026-01-01,2026-01-02",
