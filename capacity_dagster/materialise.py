@@ -268,8 +268,10 @@ class Materialiser:
         return [*found, *(check_sql(connection, check) for check in table.checks if not check.is_by_day)]
 
     def _must_check_all(self, table: Table, staleness: Staleness) -> bool:
+        if staleness.has_new_rules:
+            return True
         before = self.warehouse.stored_checks(table.full_name)
-        return staleness.has_new_rules or not before or not all(check.has_passed for check in before)
+        return not before or not all(check.has_passed for check in before)
 
     # Tables.
 

@@ -32,11 +32,11 @@ def write_site_relations(warehouse: Warehouse) -> None:
             if before == content_hash:
                 continue
             connection.execute(f"create or replace table pipeline.{name} ({columns})")
-            for row in rows[name]:
-                values = ", ".join("?" * len(row))
+            if rows[name]:
+                values = ", ".join("?" * len(rows[name][0]))
                 if name == "site.clusters":  # the first day begins at midnight of the reporting zone
                     values = "$1, $2, $3, first_instant($4::timestamp, $3), $5"
-                connection.execute(f"insert into pipeline.{name} values ({values})", row)
+                connection.executemany(f"insert into pipeline.{name} values ({values})", rows[name])
             change = Change(changed_columns=_different(columns, before, content_hash))
             warehouse.record(name, content_hash, {}, len(rows[name]), [change], True, 0.0)
 

@@ -51,18 +51,17 @@ def judge(warehouse: Warehouse, catalogue: Catalogue, table: Table, inputs: dict
     Args:
         inputs: which version each input has now.
     """
-    connection = warehouse.connection
-    for name in (TOUCHED, CHECKED):
-        connection.execute(
-            f"create or replace temp table {name} "
-            "(input_name varchar, usage_date date, changed_from timestamp, changed_to timestamp, has_keys boolean, "
-            "changed_columns varchar[])"
-        )
     code_hash = warehouse.code_hash(table.full_name)
     if code_hash is None:
         return Staleness(["first build"], is_whole=True, has_new_rules=True)
     if code_hash != table.code_hash:
         return Staleness(["its definition changed"], is_whole=True, has_new_rules=True)
+    for name in (TOUCHED, CHECKED):
+        warehouse.connection.execute(
+            f"create or replace temp table {name} "
+            "(input_name varchar, usage_date date, changed_from timestamp, changed_to timestamp, has_keys boolean, "
+            "changed_columns varchar[])"
+        )
     seen = warehouse.seen_inputs(table.full_name)
     reasons: list[str] = []
     changed: list[tuple[str, int]] = []

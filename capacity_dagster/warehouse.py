@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,15 @@ class Version:
 
 
 @dataclass(frozen=True)
+class TableState:
+    """The content that a table has, the definition that it was built by, and the content of its inputs then."""
+
+    version: Version
+    code_hash: str
+    inputs: dict[str, Version]
+
+
+@dataclass(frozen=True)
 class Change:
     """A change of a table: of one day, or of any day.
 
@@ -94,7 +104,8 @@ class Warehouse:
         self.as_of = as_of
         self.allows_erasing = allows_erasing
         self._connection: duckdb.DuckDBPyConnection | None = None
-        self._versions: dict[str, Version] = {}
+        self._states: dict[str, TableState] = {}
+        self._file_ids: dict[str, str] = {}
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
@@ -109,7 +120,7 @@ class Warehouse:
             with locked(self.site, purpose):
                 try:
                     self._connection = self._open()
-                    self._versions = self._stored_versions()
+                    self._read_states()
                     yield self
                 finally:
                     if self._connection is not None:
@@ -168,7 +179,7 @@ class Warehouse:
             yield self.connection
         except BaseException:
             self.connection.execute("rollback")
-            self._versions = self._stored_versions()
+            self._read_states()
             raise
         self.connection.execute("commit")
 
@@ -187,31 +198,34 @@ class Warehouse:
 
     def version(self, table_name: str) -> Version | None:
         """The content that a table has now; None where it was never built."""
-        return self._versions.get(table_name)
-
-    def _stored_versions(self) -> dict[str, Version]:
-        return {
-            table_name: Version(file_id, number)
-            for database in DATABASES
-            for table_name, file_id, number in self.rows(
-                f"select table_name, file_id, version from {database}.state.tables, {database}.state.file"
-            )
-        }
+        state = self._states.get(table_name)
+        return state.version if state else None
 
     def code_hash(self, table_name: str) -> str | None:
-        database = database_of(table_name)
-        found = self.value(f"select code_hash from {database}.state.tables where table_name = ?", [table_name])
-        return None if found is None else str(found)
+        """The definition that a table was built by; None where it was never built."""
+        state = self._states.get(table_name)
+        return state.code_hash if state else None
 
     def seen_inputs(self, table_name: str) -> dict[str, Version]:
         """Which content of its inputs a table was built from."""
-        database = database_of(table_name)
-        return {
-            name: Version(file_id, number)
-            for name, file_id, number in self.rows(
-                f"select input_name, file_id, version from {database}.state.inputs where table_name = ?", [table_name]
-            )
-        }
+        state = self._states.get(table_name)
+        return state.inputs if state else {}
+
+    def _read_states(self) -> None:
+        """Reads what is stored of every table; it is kept in memory, as each table asks for that of all its inputs."""
+        self._states = {}
+        for database in DATABASES:
+            ((file_id,),) = self.rows(f"select file_id from {database}.state.file")
+            self._file_ids[database] = file_id
+            inputs: dict[str, dict[str, Version]] = {}
+            for table_name, *seen in self.rows(
+                f"select table_name, input_name, file_id, version from {database}.state.inputs"
+            ):
+                inputs.setdefault(table_name, {})[seen[0]] = Version(*seen[1:])
+            for table_name, code_hash, number in self.rows(
+                f"select table_name, code_hash, version from {database}.state.tables"
+            ):
+                self._states[table_name] = TableState(Version(file_id, number), code_hash, inputs.get(table_name, {}))
 
     def changes_since(self, table_name: str, version: int) -> list["Change"]:
         """What changed in a table after a version."""
@@ -247,15 +261,15 @@ class Warehouse:
         before = self.version(table_name)
         number = before.number if before else 0
         number += 1 if has_changed or before is None else 0
-        file_id = before.file_id if before else str(self.value(f"select file_id from {database}.state.file"))
-        self._versions[table_name] = Version(file_id, number)
+        self._states[table_name] = TableState(Version(self._file_ids[database], number), code_hash, dict(inputs))
         execute = self.connection.execute
-        execute(f"delete from {database}.state.tables where table_name = ?", [table_name])
+        if before:
+            execute(f"delete from {database}.state.tables where table_name = ?", [table_name])
+            execute(f"delete from {database}.state.inputs where table_name = ?", [table_name])
         execute(
             f"insert into {database}.state.tables values (?, ?, ?, ?, ?)",
             [table_name, code_hash, number, row_count, cpu_seconds],
         )
-        execute(f"delete from {database}.state.inputs where table_name = ?", [table_name])
         if inputs:
             rows = ", ".join(
                 f"({literal(name)}, {literal(seen.file_id)}, {seen.number})" for name, seen in inputs.items()
@@ -315,20 +329,15 @@ class Warehouse:
     def store_checks(self, table_name: str, checks: list[CheckOutcome]) -> None:
         """Keeps what the checks of a table found on its current state."""
         database = database_of(table_name)
-        execute = self.connection.execute
-        execute(f"delete from {database}.state.checks where table_name = ?", [table_name])
-        for check in checks:
-            execute(
-                f"insert into {database}.state.checks values (?, ?, ?, ?, ?, ?)",
-                [
-                    table_name,
-                    check.name,
-                    check.is_blocking,
-                    check.has_passed,
-                    check.failed_rows,
-                    check.to_json(),
-                ],
-            )
+        self.connection.execute(f"delete from {database}.state.checks where table_name = ?", [table_name])
+        if not checks:
+            return
+        values = [
+            (table_name, check.name, check.is_blocking, check.has_passed, check.failed_rows, check.to_json())
+            for check in checks
+        ]
+        rows = ", ".join(["(?, ?, ?, ?, ?, ?)"] * len(values))
+        self.connection.execute(f"insert into {database}.state.checks values {rows}", list(chain(*values)))
 
     def stored_checks(self, table_name: str) -> list[CheckOutcome]:
         """What the checks of a table found on its current state."""

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from capacity_dagster.site_sections import SourceKind
 from capacity_dagster.sources.landing import scan
 from capacity_dagster.sources.reader import Load, Reader
 from capacity_dagster.tables import expectations
-from capacity_dagster.tables.catalogue import Catalogue, load_catalogue
+from capacity_dagster.tables.catalogue import Catalogue, Table, load_catalogue
 from capacity_dagster.warehouse import Warehouse
 
 
@@ -102,14 +103,13 @@ def _copied_demo(folder: Path) -> Site:
 def build(catalogue: Catalogue) -> Build:
     """build(site, *names, as_of=None): brings the named tables, with all that they read, up to date; all by default.
 
-    Without Great Expectations, which takes most of the time of a small build and changes no table.
+    Without Great Expectations.
     """
 
     def bring_up_to_date(site: Site, *names: str, as_of: datetime | None = None) -> dict[str, Outcome]:
         wanted = _with_inputs(catalogue, names) if names else {table.full_name for table in catalogue}
         warehouse = Warehouse(site, as_of)
-        with pytest.MonkeyPatch.context() as patched, warehouse.write("a test"):
-            patched.setattr(expectations, "check_expectations", lambda *_: [])
+        with _quick(), warehouse.write("a test"):
             materialiser = Materialiser(warehouse, catalogue)
             return {
                 table.full_name: materialiser.bring_up_to_date(table)
@@ -129,8 +129,7 @@ def published_by(catalogue: Catalogue) -> Callable[..., dict[str, str]]:
 
     def digests(site: Site, as_of: datetime | None = None, allows_erasing: bool = False) -> dict[str, str]:
         warehouse = Warehouse(site, as_of, allows_erasing)
-        with pytest.MonkeyPatch.context() as patched, warehouse.write("a test"):
-            patched.setattr(expectations, "check_expectations", lambda *_: [])
+        with _quick(), warehouse.write("a test"):
             materialiser = Materialiser(warehouse, catalogue)
             for table in catalogue:
                 materialiser.bring_up_to_date(table)
@@ -143,6 +142,27 @@ def published_by(catalogue: Catalogue) -> Callable[..., dict[str, str]]:
         }
 
     return digests
+
+
+_DECLARED: set[str] = set()
+
+
+@contextmanager
+def _quick() -> Iterator[None]:
+    """Leaves out what takes much of a small build and is always the same: Great Expectations, which changes no table, and
+    asking a query once more which columns it has.
+    """
+    require = Materialiser._require_declared_columns
+
+    def require_once(materialiser: Materialiser, table: Table) -> None:
+        if table.code_hash not in _DECLARED:
+            require(materialiser, table)
+            _DECLARED.add(table.code_hash)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(expectations, "check_expectations", lambda *_: [])
+        patched.setattr(Materialiser, "_require_declared_columns", require_once)
+        yield
 
 
 def _with_inputs(catalogue: Catalogue, names: Iterable[str]) -> set[str]:

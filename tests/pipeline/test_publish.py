@@ -26,8 +26,8 @@ from capacity_dagster.tables.catalogue import Catalogue
 from capacity_dagster.versions import Publication, current
 from capacity_dagster.warehouse import Warehouse
 
-PUBLISHES = 30
-OPENS = 1000
+PUBLISHES = 16
+OPENS = 500
 READERS = 2
 PAUSE = 0.05
 """Seconds between two opens of a reader, which otherwise would leave the builds little of the processors."""
