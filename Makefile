@@ -47,7 +47,8 @@ test: $(VENV)/.installed
 	@$(BIN)/python -m pytest $(PARALLEL)
 
 faults: $(VENV)/.installed
-	@$(BIN)/python -m pytest tests/faults -m 'faults or not faults' --numprocesses auto --dist load
+	@$(BIN)/python -m pytest tests/faults tests/pipeline/test_interrupted.py tests/pipeline/test_publish.py \
+		-m 'faults or not faults' --numprocesses auto --dist load
 
 fuzz: $(VENV)/.installed
 	@$(BIN)/python -c 'import atheris' 2> /dev/null \

@@ -27,6 +27,14 @@ from capacity_dagster.tables.catalogue import Catalogue, Table, load_catalogue
 from capacity_dagster.warehouse import Warehouse
 
 
+def pytest_configure() -> None:
+    """Each worker stays on a processor of its own: DuckDB otherwise starts a thread for each in every one of them."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    if worker and hasattr(os, "sched_setaffinity"):
+        processors = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {processors[int(worker) % len(processors)]})
+
+
 def pytest_unconfigure() -> None:
     """DuckDB's binding lists its own types on stderr when the interpreter ends under hypothesis; that is no test's."""
     atexit.register(os.dup2, os.open(os.devnull, os.O_WRONLY), 2)
@@ -149,8 +157,8 @@ _DECLARED: set[str] = set()
 
 @contextmanager
 def _quick() -> Iterator[None]:
-    """Leaves out what takes much of a small build and is always the same: Great Expectations, which changes no table, and
-    asking a query once more which columns it has.
+    """Leaves out what takes much of a small build and is always the same: Great Expectations, which changes no table,
+    and asking a query once more which columns it has.
     """
     require = Materialiser._require_declared_columns
 
@@ -162,6 +170,13 @@ def _quick() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(expectations, "check_expectations", lambda *_: [])
         patched.setattr(Materialiser, "_require_declared_columns", require_once)
+        yield
+
+
+@pytest.fixture
+def quick() -> Iterator[None]:
+    """Without Great Expectations, for tests that build with a `Materialiser` of their own."""
+    with _quick():
         yield
 
 

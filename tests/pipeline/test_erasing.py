@@ -43,10 +43,9 @@ def export(month: int, count: int, day: int = 3) -> str:
 
 
 @pytest.fixture
-def built(make_site, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> tuple[Site, Callable[..., Outcome]]:
+def built(make_site, catalogue: Catalogue, quick: None) -> tuple[Site, Callable[..., Outcome]]:
     """A site of ten attempts each in January and February, and building its jobs again."""
     site = make_site(TOML, {"jan.psv": export(1, 10), "feb.psv": export(2, 10)})
-    monkeypatch.setattr("capacity_dagster.tables.expectations.check_expectations", lambda *_: [])
 
     def build(allows_erasing: bool = False) -> Outcome:
         warehouse = Warehouse(site, allows_erasing=allows_erasing)
@@ -157,10 +156,9 @@ def bill(count: int, month: int = 1, account: str = "100") -> str:
 
 
 @pytest.fixture
-def billed(make_site, catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Callable[..., Outcome]]:
+def billed(make_site, catalogue: Catalogue, quick: None) -> tuple[Path, Callable[..., Outcome]]:
     """The folder of a site's bills, with forty charges of January, and reading them again."""
     site = make_site(BILLS, {"bills/jan-at-20260201T000000Z.csv": bill(40)})
-    monkeypatch.setattr("capacity_dagster.tables.expectations.check_expectations", lambda *_: [])
 
     def build(allows_erasing: bool = False) -> Outcome:
         warehouse = Warehouse(site, allows_erasing=allows_erasing)

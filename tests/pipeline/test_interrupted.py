@@ -20,6 +20,8 @@ from capacity_dagster.site_file import SITE_VARIABLE, Site, load_site
 from capacity_dagster.versions import current
 from capacity_dagster.warehouse import Warehouse
 
+pytestmark = pytest.mark.faults
+
 SMALL = TOML.replace('"jobs/*"', '"jobs/*.psv"')
 AS_OF = datetime(2026, 1, 4, tzinfo=UTC)
 
