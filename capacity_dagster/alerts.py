@@ -141,7 +141,9 @@ def stale_sources(site: Site, health: Health, now: datetime) -> list[Alert]:
 
 
 def limit_hours(site: Site, arrival: Arrival) -> float | None:
-    """After how many hours without a delivery a source is stale; None: it has no rhythm, and no limit of its own."""
+    """After how many hours without a delivery a source is stale; None: it ended, or has neither rhythm nor limit."""
+    if any((each.kind, each.cluster) == (arrival.source, arrival.cluster) for each in site.content.ended_sources):
+        return None
     alerts = site.content.alerts
     for rule in alerts.sources:
         if rule.kind == arrival.source and rule.cluster in (None, arrival.cluster):

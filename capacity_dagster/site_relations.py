@@ -122,6 +122,7 @@ def _rows(warehouse: Warehouse) -> dict[str, list[tuple[Any, ...]]]:
         "site.ended_accounts": sorted(
             (each.provider, each.billing_account_id, each.last_day) for each in content.ended_accounts
         ),
+        "site.ended_sources": sorted((each.kind, each.cluster, each.last_day) for each in content.ended_sources),
         "site.instance_types": sorted(_instance_types(content)),
         "site.closed_months": [
             (each.month, each.version, naive(each.closed_at)) for each in closed_months(warehouse.site.published)

@@ -152,6 +152,15 @@ class EndedAccount(Section):
     """The last day for which it charged something."""
 
 
+class EndedSource(Section):
+    """A source that tells nothing more of a cluster, so that it is not missed afterwards; what it told stays."""
+
+    kind: SourceKind
+    cluster: ClusterName
+    last_day: date
+    """The last day that it told of."""
+
+
 class InstanceType(Section):
     """What a rented instance holds, where its bill does not say."""
 
@@ -322,6 +331,7 @@ class SiteFile(Section):
     workload_classes: tuple[WorkloadClass, ...] = ()
     charge_rules: tuple[ChargeRule, ...] = ()
     ended_accounts: tuple[EndedAccount, ...] = ()
+    ended_sources: tuple[EndedSource, ...] = ()
     instance_types: dict[Name, InstanceType] = {}
     costs: Costs = Costs()
     reconciliation: Reconciliation = Reconciliation()
@@ -354,6 +364,17 @@ class SiteFile(Section):
                 raise ValueError(
                     f"ended_accounts[{position}]: account '{account[1]}' of '{account[0]}' is there already; "
                     "expected it once"
+                )
+        ended = [(each.kind, each.cluster) for each in self.ended_sources]
+        for position, (kind, cluster_name) in enumerate(ended, start=1):
+            if cluster_name not in self.clusters:
+                raise ValueError(
+                    f"ended_sources[{position}]: cluster '{cluster_name}' is not declared; "
+                    f"expected one of {listed(self.clusters)}"
+                )
+            if (kind, cluster_name) in ended[: position - 1]:
+                raise ValueError(
+                    f"ended_sources[{position}]: {kind} of '{cluster_name}' is there already; expected it once"
                 )
         for position, stale_rule in enumerate(self.alerts.sources, start=1):
             if stale_rule.cluster is not None and stale_rule.cluster not in self.clusters:

@@ -56,6 +56,7 @@ SITE_TABLES = {
     "site.charge_rules": "rule_no bigint, cluster varchar, pool varchar, cost_component varchar, "
     "accelerator_model varchar, column_name varchar, tag varchar, pattern varchar, conditions bigint",
     "site.ended_accounts": "provider_name varchar, billing_account_id varchar, last_date date",
+    "site.ended_sources": "source varchar, cluster varchar, last_date date",
     "site.instance_types": "instance_type varchar, accelerator_model varchar, accelerators bigint",
     "site.closed_months": "usage_month date, closed_version bigint, closed_at timestamp",
     "site.workload_rules": "position bigint, workload_class varchar, partition_name varchar, qos varchar",

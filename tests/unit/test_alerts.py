@@ -241,6 +241,14 @@ def test_the_site_file_has_limits_of_its_own(make_site: Callable[..., Site]) -> 
     assert never == []
 
 
+def test_a_source_that_ended_is_never_stale(make_site: Callable[..., Site]) -> None:
+    site = make_site(f'{TOML}[[ended_sources]]\nkind = "slurm_jobs"\ncluster = "alpha"\nlast_day = 2026-01-01\n')
+    silent = [Arrival("slurm_jobs", cluster, NOW - timedelta(days=99), 9, 24.0) for cluster in ("alpha", "beta")]
+    assert [alert.key for alert in stale_sources(site, Health(NOW, [], silent), NOW)] == [
+        "source_stale slurm_jobs beta"
+    ]
+
+
 def test_what_a_stale_source_says(site: Site) -> None:
     left(site)
     (alert,) = stale_sources(site, Health(NOW - HOUR, [], [arrival(72)]), NOW)

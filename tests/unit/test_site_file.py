@@ -123,6 +123,16 @@ def test_a_good_site_file_is_read_and_what_it_leaves_out_has_its_default(tmp_pat
             id="an account that ended twice",
         ),
         pytest.param(
+            GOOD + 2 * '\n[[ended_sources]]\nkind = "slurm_queue"\ncluster = "alpha"\nlast_day = 2026-09-30\n',
+            ["ended_sources[2]", "slurm_queue of 'alpha' is there already", "expected it once"],
+            id="a source that ended twice",
+        ),
+        pytest.param(
+            GOOD + '\n[[ended_sources]]\nkind = "slurm_queue"\ncluster = "gamma"\nlast_day = 2026-09-30\n',
+            ["ended_sources[1]", "cluster 'gamma' is not declared", "expected one of"],
+            id="a source that ended of an undeclared cluster",
+        ),
+        pytest.param(
             GOOD + '\n[accelerators.h200]\naliases = ["NVIDIA_H100_80GB_HBM3"]\n',
             ["accelerators: 'NVIDIA_H100_80GB_HBM3' names both 'h100' and 'h200'", "expected one model"],
             id="one alias of two models",

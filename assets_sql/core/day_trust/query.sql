@@ -1,8 +1,8 @@
--- A source is expected from its first day to as_of if it is one that tells of each day and it did so on three quarters of
--- the days from the first to the last that it told of: its silence afterwards makes it no less regular. Of fewer than
--- three days nobody can tell that it would go on. On a day that as_of cuts it may still come. It was seen if a record of
--- the day is in use: what another one supersedes says nothing, as the same facts may be delivered with it or without. What
--- names no cluster when it is rejected may belong to each.
+-- A source is expected from its first day to as_of, or to the day on which the site file says that it ended, if it is one
+-- that tells of each day and it did so on three quarters of the days from the first to the last that it told of: its
+-- silence afterwards makes it no less regular. Of fewer than three days nobody can tell that it would go on. On a day that
+-- as_of cuts it may still come. It was seen if a record of the day is in use: what another one supersedes says nothing, as
+-- the same facts may be delivered with it or without. What names no cluster when it is rejected may belong to each.
 with seen as (
     select
         outcomes.cluster,
@@ -31,12 +31,13 @@ regular as (
         begun.cluster,
         begun.source,
         begun.first_date,
-        case when begun.days_seen < 3 then begun.last_date end as expected_until
+        coalesce(ended.last_date, case when begun.days_seen < 3 then begun.last_date end) as expected_until
     from begun
     inner join core.cluster_days as cluster_days
         on begun.cluster = cluster_days.cluster
         and cluster_days.usage_date between begun.first_date and begun.last_date
-    group by begun.cluster, begun.source, begun.first_date, begun.last_date, begun.days_seen
+    left join site.ended_sources as ended on begun.cluster = ended.cluster and begun.source = ended.source
+    group by begun.cluster, begun.source, begun.first_date, begun.last_date, begun.days_seen, ended.last_date
     having begun.days_seen * 4 >= count(*) * 3
 ),
 
