@@ -230,7 +230,7 @@ class Privacy(Section):
 class Resources(Section):
     """What a build may use of the machine."""
 
-    memory_limit: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(MB|GB|MiB|GiB)$")] = "850MB"
+    memory_limit: Annotated[str, Field(pattern=r"^[0-9]+(\.[0-9]+)?(MB|GB|MiB|GiB)$")] = "800MB"
     """What the database may hold in memory before it spills to `work/tmp`; a build takes about 600 MB besides."""
     threads: Annotated[int, Field(ge=1)] | None = None
 
