@@ -218,10 +218,10 @@ class Warehouse:
             ((file_id,),) = self.rows(f"select file_id from {database}.state.file")
             self._file_ids[database] = file_id
             inputs: dict[str, dict[str, Version]] = {}
-            for table_name, *seen in self.rows(
+            for table_name, input_name, *version in self.rows(
                 f"select table_name, input_name, file_id, version from {database}.state.inputs"
             ):
-                inputs.setdefault(table_name, {})[seen[0]] = Version(*seen[1:])
+                inputs.setdefault(table_name, {})[input_name] = Version(*version)
             for table_name, code_hash, number in self.rows(
                 f"select table_name, code_hash, version from {database}.state.tables"
             ):
