@@ -346,18 +346,11 @@ class SiteFile(Section):
     def _consistent(self) -> "SiteFile":
         for position, source in enumerate(self.sources, start=1):
             where = f"sources[{position}] ({source.kind}, {source.files})"
-            if source.cluster is not None and source.cluster not in self.clusters:
-                raise ValueError(
-                    f"{where}: cluster '{source.cluster}' is not declared; expected one of {listed(self.clusters)}"
-                )
+            self._require_declared(where, source.cluster)
             if source.cluster is None and source.kind in CLUSTER_SOURCES:
                 raise ValueError(f"{where}: its files do not name their cluster; expected a key 'cluster'")
         for position, rule in enumerate(self.charge_rules, start=1):
-            if rule.cluster not in self.clusters:
-                raise ValueError(
-                    f"charge_rules[{position}]: cluster '{rule.cluster}' is not declared; "
-                    f"expected one of {listed(self.clusters)}"
-                )
+            self._require_declared(f"charge_rules[{position}]", rule.cluster)
         accounts = [(each.provider, each.billing_account_id) for each in self.ended_accounts]
         for position, account in enumerate(accounts, start=1):
             if account in accounts[: position - 1]:
@@ -367,21 +360,13 @@ class SiteFile(Section):
                 )
         ended = [(each.kind, each.cluster) for each in self.ended_sources]
         for position, (kind, cluster_name) in enumerate(ended, start=1):
-            if cluster_name not in self.clusters:
-                raise ValueError(
-                    f"ended_sources[{position}]: cluster '{cluster_name}' is not declared; "
-                    f"expected one of {listed(self.clusters)}"
-                )
+            self._require_declared(f"ended_sources[{position}]", cluster_name)
             if (kind, cluster_name) in ended[: position - 1]:
                 raise ValueError(
                     f"ended_sources[{position}]: {kind} of '{cluster_name}' is there already; expected it once"
                 )
         for position, stale_rule in enumerate(self.alerts.sources, start=1):
-            if stale_rule.cluster is not None and stale_rule.cluster not in self.clusters:
-                raise ValueError(
-                    f"alerts.sources[{position}]: cluster '{stale_rule.cluster}' is not declared; "
-                    f"expected one of {listed(self.clusters)}"
-                )
+            self._require_declared(f"alerts.sources[{position}]", stale_rule.cluster)
         if UNASSIGNED in self.clusters:
             raise ValueError(
                 f"clusters: '{UNASSIGNED}' is where charges go that no rule assigns; expected another name"
@@ -400,3 +385,7 @@ class SiteFile(Section):
                 if other != model:
                     raise ValueError(f"accelerators: '{alias}' names both '{other}' and '{model}'; expected one model")
         return self
+
+    def _require_declared(self, where: str, cluster: str | None) -> None:
+        if cluster is not None and cluster not in self.clusters:
+            raise ValueError(f"{where}: cluster '{cluster}' is not declared; expected one of {listed(self.clusters)}")
