@@ -46,4 +46,4 @@ select
     cast(sum(ledger_unit_seconds) as bigint) as ledger_unit_seconds
 from entries
 group by usage_date, hour_at, cluster, node, accelerator_model
-having sum(installed_unit_seconds) <> sum(ledger_unit_seconds)
+having sum(installed_unit_seconds - ledger_unit_seconds) <> 0
