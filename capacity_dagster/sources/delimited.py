@@ -45,7 +45,7 @@ def create_lines(connection: duckdb.DuckDBPyConnection, file: Path, found: Probe
     connection.execute(
         "create temp view lines as select row_number() over () as source_line, text from read_csv("
         f"{file_literal(file)}, columns = {{'text': 'VARCHAR'}}, delim = '{SEPARATOR}', quote = '', escape = '', "
-        f"header = false, auto_detect = false, max_line_size = {LONGEST_LINE + 1}, "
+        f"header = false, auto_detect = false, max_line_size = {LONGEST_LINE + 1}, buffer_size = {2 * LONGEST_LINE}, "
         f"compression = '{found.compression}', hive_partitioning = false)"
     )
 

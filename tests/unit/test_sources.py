@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -17,6 +18,8 @@ from hypothesis import strategies as st
 from capacity_dagster.errors import SourceError
 from capacity_dagster.site_file import shipped_demo
 from capacity_dagster.site_sections import SourceKind
+from capacity_dagster.sources.bytes import probe
+from capacity_dagster.sources.delimited import create_lines
 
 COLUMNS = (
     "Cluster|DBIndex|JobIDRaw|JobID|Submit|Eligible|Start|End|ElapsedRaw|State|ExitCode|Partition|QOS|Account|User"
@@ -349,6 +352,18 @@ def test_a_compressed_file_is_read_like_a_plain_one(read, compress, name: str) -
     without_load = [{**each, "load_id": ""} for each in plain.accepted]
     assert [{**each, "load_id": ""} for each in packed.accepted] == without_load
     assert len(without_load) == 2
+
+
+def test_a_file_may_be_larger_than_memory(tmp_path: Path) -> None:
+    file = tmp_path / "large.psv"
+    with file.open("wb") as stream:
+        for _ in range(30):
+            stream.write((b"x" * 99 + b"\n") * 100_000)
+    with duckdb.connect(config={"memory_limit": "250MB", "threads": 2}) as connection:
+        create_lines(connection, file, probe(file))
+        assert connection.execute("select max(source_line), count(text) from lines").fetchall() == [
+            (3_000_000, 3_000_000)
+        ]
 
 
 @pytest.mark.parametrize("text", [file_of(job(1), job(2)).replace("\n", "\r\n"), "\ufeff" + file_of(job(1), job(2))])
