@@ -11,25 +11,34 @@ with teams as (
     from report.team_efficiency_daily
     where usage_date in (select usage_date from days)
     group by usage_date, cluster, pool, accelerator_model
+),
+
+fleet as (
+    select
+        usage_date,
+        cluster,
+        pool,
+        accelerator_model,
+        allocated_unit_seconds,
+        allocated_unit_seconds + overcommit_unit_seconds + unplaced_unit_seconds as held_unit_seconds
+    from report.fleet_efficiency_daily
+    where usage_date in (select usage_date from days)
 )
 
 select
-    fleet.usage_date,
-    fleet.cluster,
-    fleet.pool,
-    fleet.accelerator_model,
+    coalesce(fleet.usage_date, teams.usage_date) as usage_date,
+    coalesce(fleet.cluster, teams.cluster) as cluster,
+    coalesce(fleet.pool, teams.pool) as pool,
+    coalesce(fleet.accelerator_model, teams.accelerator_model) as accelerator_model,
     fleet.allocated_unit_seconds,
     teams.allocated_unit_seconds as teams_allocated_unit_seconds,
+    fleet.held_unit_seconds,
     teams.held_unit_seconds as teams_held_unit_seconds
-from report.fleet_efficiency_daily as fleet
-left join teams
+from fleet
+full outer join teams
     on fleet.usage_date = teams.usage_date
     and fleet.cluster = teams.cluster
     and fleet.pool = teams.pool
     and fleet.accelerator_model = teams.accelerator_model
-where fleet.usage_date in (select usage_date from days)
-    and (
-        fleet.allocated_unit_seconds <> coalesce(teams.allocated_unit_seconds, 0)
-        or fleet.allocated_unit_seconds + fleet.overcommit_unit_seconds + fleet.unplaced_unit_seconds
-        <> coalesce(teams.held_unit_seconds, 0)
-    )
+where coalesce(fleet.allocated_unit_seconds, 0) <> coalesce(teams.allocated_unit_seconds, 0)
+    or coalesce(fleet.held_unit_seconds, 0) <> coalesce(teams.held_unit_seconds, 0)
