@@ -41,7 +41,10 @@ def drop_relations(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def create_lines(connection: duckdb.DuckDBPyConnection, file: Path, found: Probe) -> None:
-    """Creates the temporary view `lines`: a clean text file's physical lines with their numbers, from 1."""
+    """Creates the temporary view `lines`: a clean text file's physical lines with their numbers, from 1.
+
+    Unless told, DuckDB takes buffers of eight of the longest lines allowed, and holds several at once.
+    """
     connection.execute(
         "create temp view lines as select row_number() over () as source_line, text from read_csv("
         f"{file_literal(file)}, columns = {{'text': 'VARCHAR'}}, delim = '{SEPARATOR}', quote = '', escape = '', "

@@ -222,6 +222,13 @@ DAMAGES = [
     """,
     ),
     (
+        "report.cost_per_accelerator_hour_daily components_sum_to_the_cost",
+        """
+        insert into report.cost_per_accelerator_hour_daily select * replace ('elsewhere' as pool)
+            from report.cost_per_accelerator_hour_daily where known_cost > 0 limit 1
+    """,
+    ),
+    (
         "report.cost_per_accelerator_hour_daily ended_accounts_charge_nothing_more",
         """
         insert into site.ended_accounts by name
@@ -232,6 +239,12 @@ DAMAGES = [
         "report.cost_per_accelerator_hour_daily installed_accelerators_are_priced",
         """
         update report.cost_per_accelerator_hour_daily set unpriced_hours = 1
+    """,
+    ),
+    (
+        "report.cost_per_accelerator_hour_monthly days_sum_to_the_month",
+        """
+        update report.cost_per_accelerator_hour_monthly set known_cost = known_cost + 0.000000000001
     """,
     ),
     (
@@ -254,6 +267,13 @@ DAMAGES = [
         """
         update report.team_efficiency_daily set allocated_unit_seconds = allocated_unit_seconds - 1
         where rowid = (select max(rowid) from report.team_efficiency_daily where allocated_unit_seconds > 0)
+    """,
+    ),
+    (
+        "report.team_efficiency_daily teams_sum_to_the_fleet",
+        """
+        insert into report.team_efficiency_daily select * replace ('elsewhere' as pool)
+            from report.team_efficiency_daily where held_unit_seconds > 0 limit 1
     """,
     ),
     (
@@ -311,26 +331,6 @@ DAMAGES = [
         """
         update report.showback_monthly set charged_cost = charged_cost + 0.01, total_cost = total_cost + 0.01
         where rowid = (select max(rowid) from report.showback_monthly)
-    """,
-    ),
-    (
-        "report.cost_per_accelerator_hour_daily components_sum_to_the_cost",
-        """
-        insert into report.cost_per_accelerator_hour_daily select * replace ('elsewhere' as pool)
-            from report.cost_per_accelerator_hour_daily where known_cost > 0 limit 1
-    """,
-    ),
-    (
-        "report.cost_per_accelerator_hour_monthly days_sum_to_the_month",
-        """
-        update report.cost_per_accelerator_hour_monthly set known_cost = known_cost + 0.000000000001
-    """,
-    ),
-    (
-        "report.team_efficiency_daily teams_sum_to_the_fleet",
-        """
-        insert into report.team_efficiency_daily select * replace ('elsewhere' as pool)
-            from report.team_efficiency_daily where held_unit_seconds > 0 limit 1
     """,
     ),
 ]

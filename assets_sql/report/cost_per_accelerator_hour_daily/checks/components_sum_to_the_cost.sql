@@ -2,18 +2,11 @@
 -- The components of a day do not sum to its cost, or that is not what the day's charges cost.
 with known as (
     select
-        usage_date,
-        cluster,
-        pool,
-        accelerator_model,
-        currency,
-        sum(known_cost) as known_cost,
-        sum(
-            depreciation_cost + power_cost + colo_cost + support_cost + compute_cost + storage_cost + other_cost
-        ) as component_cost
+        *,
+        depreciation_cost + power_cost + colo_cost + support_cost + compute_cost + storage_cost + other_cost
+            as component_cost
     from report.cost_per_accelerator_hour_daily
     where usage_date in (select usage_date from days)
-    group by usage_date, cluster, pool, accelerator_model, currency
 ),
 
 costs as (
