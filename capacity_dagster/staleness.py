@@ -221,12 +221,13 @@ def fill_scope(warehouse: Warehouse, catalogue: Catalogue, table: Table, stalene
         return True
     named = [_changed_keys(name, number) for name, number in since.items() if _names_keys(catalogue, table, name)]
     queries = [NO_KEYS, *named]
-    if warehouse.value("select exists (select 1 from touched where not has_keys)"):
+    since_when = warehouse.value("select min(changed_from) from touched where not has_keys")
+    if since_when is not None:
         queries.append(
             f"""
             select attempts.attempt_id
             from core.attempts as attempts
-            where coalesce(attempts.ended_at, {FOREVER}) >= (select min(changed_from) from touched where not has_keys)
+            where (attempts.ended_at is null or attempts.ended_at >= {literal(since_when)}::timestamp)
             and exists (
                 select 1
                 from touched

@@ -144,7 +144,7 @@ holders as (
     where ended_at is null
 ),
 
-settled_pieces as (
+pieces as (
     select
         ends.attempt_id,
         ends.cluster,
@@ -156,6 +156,7 @@ settled_pieces as (
         holders.account,
         holders.user_name,
         holders.workload_class,
+        periods.is_settled,
         greatest(ends.started_at, periods.starts_at) as starts_at,
         least(ends.ended_at, periods.ends_at) as ends_at
     from ends
@@ -169,50 +170,20 @@ settled_pieces as (
         on ends.attempt_id = holders.attempt_id
         and holders.started_at < periods.ends_at
         and holders.ended_at > periods.starts_at
-    where periods.is_settled
 ),
 
-settled_hours as (
+-- Not kept: of each, two parts are read that share no row.
+piece_hours as not materialized (
     select
         *,
         unnest(generate_series(
             date_trunc('hour', starts_at), ends_at - interval 1 second, interval 1 hour
         )) as hour_at
-    from settled_pieces
+    from pieces
     where starts_at < ends_at
 ),
 
-unsettled_pieces as (
-    select
-        nodes.attempt_id,
-        nodes.cluster,
-        periods.pool,
-        nodes.node,
-        nodes.accelerator_model,
-        nodes.accelerator_units,
-        greatest(nodes.started_at, periods.starts_at) as starts_at,
-        least(nodes.ended_at, periods.ends_at) as ends_at
-    from mart.attempt_nodes as nodes
-    inner join periods
-        on nodes.cluster = periods.cluster
-        and nodes.node = periods.node
-        and nodes.accelerator_model = periods.accelerator_model
-        and nodes.started_at < periods.ends_at
-        and coalesce(nodes.ended_at, periods.ends_at) > periods.starts_at
-    where not periods.is_settled
-),
-
-unsettled_hours as (
-    select
-        *,
-        unnest(generate_series(
-            date_trunc('hour', starts_at), ends_at - interval 1 second, interval 1 hour
-        )) as hour_at
-    from unsettled_pieces
-    where starts_at < ends_at
-),
-
-unsettled as (
+held as not materialized (
     select
         hours.usage_date,
         hours.hour_at,
@@ -221,25 +192,50 @@ unsettled as (
         pieces.pool,
         pieces.node,
         pieces.accelerator_model,
-        cast(sum(
-            pieces.accelerator_units * seconds_between(
-                greatest(pieces.starts_at, hours.starts_at), least(pieces.ends_at, hours.ends_at)
-            )
-        ) as bigint) as held_unit_seconds
-    from unsettled_hours as pieces
+        pieces.team,
+        pieces.account,
+        pieces.user_name,
+        pieces.workload_class,
+        pieces.is_settled,
+        pieces.accelerator_units * seconds_between(
+            greatest(pieces.starts_at, hours.starts_at), least(pieces.ends_at, hours.ends_at)
+        ) as held_unit_seconds
+    from piece_hours as pieces
     inner join hours
         on pieces.cluster = hours.cluster
         and pieces.hour_at = hours.hour_at
         and pieces.starts_at < hours.ends_at
         and pieces.ends_at > hours.starts_at
+),
+
+unsettled as (
+    select
+        usage_date,
+        hour_at,
+        attempt_id,
+        cluster,
+        pool,
+        node,
+        accelerator_model,
+        team,
+        account,
+        user_name,
+        workload_class,
+        cast(sum(held_unit_seconds) as bigint) as held_unit_seconds
+    from held
+    where not is_settled
     group by
-        hours.usage_date,
-        hours.hour_at,
-        pieces.attempt_id,
-        pieces.cluster,
-        pieces.pool,
-        pieces.node,
-        pieces.accelerator_model
+        usage_date,
+        hour_at,
+        attempt_id,
+        cluster,
+        pool,
+        node,
+        accelerator_model,
+        team,
+        account,
+        user_name,
+        workload_class
 ),
 
 -- Dividing first keeps every product within 64 bits, up to 36,000 accelerators of a model on a node.
@@ -254,7 +250,7 @@ shares as (
         (contested.installed_units * contested.seconds % contested.held_units) * pieces.accelerator_units
         % contested.held_units as remainder
     from contested
-    inner join unsettled_pieces as pieces
+    inner join pieces
         on contested.cluster = pieces.cluster
         and contested.node = pieces.node
         and contested.accelerator_model = pieces.accelerator_model
@@ -292,31 +288,23 @@ excess as (
 )
 
 select
-    hours.usage_date,
-    hours.hour_at,
-    pieces.attempt_id,
-    pieces.cluster,
-    pieces.pool,
-    pieces.node,
-    pieces.accelerator_model,
-    pieces.team,
-    pieces.account,
-    pieces.user_name,
-    pieces.workload_class,
-    pieces.accelerator_units * seconds_between(
-        greatest(pieces.starts_at, hours.starts_at), least(pieces.ends_at, hours.ends_at)
-    ) as held_unit_seconds,
-    pieces.accelerator_units * seconds_between(
-        greatest(pieces.starts_at, hours.starts_at), least(pieces.ends_at, hours.ends_at)
-    ) as allocated_unit_seconds,
+    usage_date,
+    hour_at,
+    attempt_id,
+    cluster,
+    pool,
+    node,
+    accelerator_model,
+    team,
+    account,
+    user_name,
+    workload_class,
+    held_unit_seconds,
+    held_unit_seconds as allocated_unit_seconds,
     cast(0 as bigint) as overcommit_unit_seconds,
     cast(0 as bigint) as unplaced_unit_seconds
-from settled_hours as pieces
-inner join hours
-    on pieces.cluster = hours.cluster
-    and pieces.hour_at = hours.hour_at
-    and pieces.starts_at < hours.ends_at
-    and pieces.ends_at > hours.starts_at
+from held
+where is_settled
 union all
 select
     unsettled.usage_date,
@@ -326,10 +314,10 @@ select
     unsettled.pool,
     unsettled.node,
     unsettled.accelerator_model,
-    attempts.team,
-    attempts.account,
-    attempts.user_name,
-    attempts.workload_class,
+    unsettled.team,
+    unsettled.account,
+    unsettled.user_name,
+    unsettled.workload_class,
     unsettled.held_unit_seconds,
     unsettled.held_unit_seconds
     - coalesce(excess.overcommit_unit_seconds, 0)
@@ -337,7 +325,6 @@ select
     coalesce(excess.overcommit_unit_seconds, 0) as overcommit_unit_seconds,
     coalesce(excess.unplaced_unit_seconds, 0) as unplaced_unit_seconds
 from unsettled
-inner join mart.attempts as attempts on unsettled.attempt_id = attempts.attempt_id
 left join excess
     on unsettled.usage_date = excess.usage_date
     and unsettled.hour_at = excess.hour_at
