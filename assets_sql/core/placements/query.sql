@@ -3,81 +3,78 @@
 -- name); nodes with one model take their type first; the rest goes where the installed count permits; a count that no
 -- node has installed goes by the nodes' own inventory. Shares of devices are placed apart; a shape of which a share cannot
 -- be weighed is not placed at all.
-with shapes as (
+with unweighable as (
+    select distinct
+        cluster,
+        allocated_tres,
+        node_list,
+        epoch_at
+    from core.share_placements
+    where reject_reason is not null
+),
+
+-- Numbered, because what names a shape is long, and all that follows is by shape.
+shapes as materialized (
     select
-        shapes.*
+        shapes.*,
+        row_number() over () as shape
     from shapes_in_scope as shapes
-    left join core.share_placements as shares using (cluster, allocated_tres, node_list, epoch_at)
-    group by shapes.cluster, shapes.allocated_tres, shapes.node_list, shapes.epoch_at
-    having count(shares.reject_reason) = 0
+    left join unweighable using (cluster, allocated_tres, node_list, epoch_at)
+    where unweighable.cluster is null
+),
+
+shares as (
+    select
+        shapes.shape,
+        shares.*
+    from core.share_placements as shares
+    inner join shapes using (cluster, allocated_tres, node_list, epoch_at)
 ),
 
 -- Counts of whole devices that are shares on these nodes.
 counted_shares as (
     select distinct
-        cluster,
-        allocated_tres,
-        node_list,
-        epoch_at,
+        shape,
         accelerator_type
-    from core.share_placements
+    from shares
     where share = ''
 ),
 
 demand as (
     select
-        shapes.cluster,
-        shapes.allocated_tres,
-        shapes.node_list,
-        shapes.epoch_at,
+        shapes.shape,
         coalesce(aliases.accelerator_model, tres.accelerator_type) as demanded_model,
         cast(sum(tres.accelerators_counted) as bigint) as demanded
     from shapes
     inner join core.tres as tres
         on shapes.allocated_tres = tres.tres and tres.share = ''
     left join counted_shares
-        on shapes.cluster = counted_shares.cluster
-        and shapes.allocated_tres = counted_shares.allocated_tres
-        and shapes.node_list = counted_shares.node_list
-        and shapes.epoch_at = counted_shares.epoch_at
-        and tres.accelerator_type = counted_shares.accelerator_type
+        on shapes.shape = counted_shares.shape and tres.accelerator_type = counted_shares.accelerator_type
     left join site.accelerators as aliases on tres.accelerator_type = aliases.alias
-    where counted_shares.cluster is null
-    group by
-        shapes.cluster,
-        shapes.allocated_tres,
-        shapes.node_list,
-        shapes.epoch_at,
-        coalesce(aliases.accelerator_model, tres.accelerator_type)
+    where counted_shares.shape is null
+    group by shapes.shape, coalesce(aliases.accelerator_model, tres.accelerator_type)
 ),
 
 shape_nodes as (
     select
+        shapes.shape,
         shapes.cluster,
-        shapes.allocated_tres,
-        shapes.node_list,
         shapes.epoch_at,
         coalesce(hostlists.node, 'unassigned') as node,
         row_number() over (
-            partition by shapes.cluster, shapes.allocated_tres, shapes.node_list, shapes.epoch_at
-            order by coalesce(hostlists.node, 'unassigned')
+            partition by shapes.shape order by coalesce(hostlists.node, 'unassigned')
         ) as node_place,
-        count(*) over (
-            partition by shapes.cluster, shapes.allocated_tres, shapes.node_list, shapes.epoch_at
-        ) as node_count
+        count(*) over (partition by shapes.shape) as node_count
     from shapes
     left join core.hostlists as hostlists on shapes.node_list = hostlists.node_list
 ),
 
 totals as (
     select
-        cluster,
-        allocated_tres,
-        node_list,
-        epoch_at,
+        shape,
         cast(sum(demanded) as bigint) as demanded_total
     from demand
-    group by cluster, allocated_tres, node_list, epoch_at
+    group by shape
 ),
 
 node_shares as (
@@ -87,7 +84,7 @@ node_shares as (
         + case when shape_nodes.node_place <= totals.demanded_total % shape_nodes.node_count then 1 else 0 end
             as node_share
     from shape_nodes
-    inner join totals using (cluster, allocated_tres, node_list, epoch_at)
+    inner join totals using (shape)
 ),
 
 -- What each node has; a node that the inventory does not know is taken to have what was demanded.
@@ -108,7 +105,7 @@ known_slots as (
 unknown_nodes as (
     select node_shares.*
     from node_shares
-    left join known_slots using (cluster, allocated_tres, node_list, epoch_at, node)
+    left join known_slots using (shape, node)
     where known_slots.node is null
 ),
 
@@ -120,34 +117,27 @@ slots as (
         case when demand.demanded_model = '' then 'unknown' else demand.demanded_model end as accelerator_model,
         demand.demanded as installed
     from unknown_nodes
-    inner join demand using (cluster, allocated_tres, node_list, epoch_at)
+    inner join demand using (shape)
 ),
 
 counted_slots as (
     select
         *,
-        count(*) over (partition by cluster, allocated_tres, node_list, epoch_at, node) as models_on_node
+        count(*) over (partition by shape, node) as models_on_node
     from slots
 ),
 
 -- A demanded type that no node of the list has goes by the inventory, like an untyped count.
 typed_demand as (
     select
-        demand.cluster,
-        demand.allocated_tres,
-        demand.node_list,
-        demand.epoch_at,
+        demand.shape,
         demand.demanded_model as accelerator_model,
         demand.demanded
     from demand
     where exists (
         select 1
         from slots
-        where slots.cluster = demand.cluster
-            and slots.allocated_tres = demand.allocated_tres
-            and slots.node_list = demand.node_list
-            and slots.epoch_at = demand.epoch_at
-            and slots.accelerator_model = demand.demanded_model
+        where slots.shape = demand.shape and slots.accelerator_model = demand.demanded_model
     )
 ),
 
@@ -158,14 +148,14 @@ first_offers as (
         coalesce(typed_demand.demanded, 0) as demanded,
         case when models_on_node = 1 then node_share else 0 end as offer
     from counted_slots
-    left join typed_demand using (cluster, allocated_tres, node_list, epoch_at, accelerator_model)
+    left join typed_demand using (shape, accelerator_model)
 ),
 
 first_takes as (
     select
         *,
         greatest(0, least(offer, demanded - coalesce(sum(offer) over (
-            partition by cluster, allocated_tres, node_list, epoch_at, accelerator_model
+            partition by shape, accelerator_model
             order by node rows between unbounded preceding and 1 preceding
         ), 0)))::bigint as first_take
     from first_offers
@@ -176,13 +166,13 @@ second_demands as (
     select
         *,
         demanded - sum(first_take) over (
-            partition by cluster, allocated_tres, node_list, epoch_at, accelerator_model
+            partition by shape, accelerator_model
         )::bigint as left_over,
         count(case when models_on_node > 1 then 1 end) over (
-            partition by cluster, allocated_tres, node_list, epoch_at, accelerator_model
+            partition by shape, accelerator_model
         ) as mixed_nodes,
         count(case when models_on_node > 1 then 1 end) over (
-            partition by cluster, allocated_tres, node_list, epoch_at, accelerator_model
+            partition by shape, accelerator_model
             order by node rows unbounded preceding
         ) as mixed_place
     from first_takes
@@ -204,7 +194,7 @@ third_offers as (
     select
         *,
         left_over - sum(second_take) over (
-            partition by cluster, allocated_tres, node_list, epoch_at, accelerator_model
+            partition by shape, accelerator_model
         )::bigint as still_left,
         greatest(0, installed - first_take - second_take) as room
     from second_takes
@@ -214,11 +204,11 @@ third_takes as (
     select
         *,
         greatest(0, least(room, still_left - coalesce(sum(room) over (
-            partition by cluster, allocated_tres, node_list, epoch_at, accelerator_model
+            partition by shape, accelerator_model
             order by node rows between unbounded preceding and 1 preceding
         ), 0)))::bigint as third_take,
         row_number() over (
-            partition by cluster, allocated_tres, node_list, epoch_at, accelerator_model order by node
+            partition by shape, accelerator_model order by node
         ) as model_place
     from third_offers
 ),
@@ -228,7 +218,7 @@ typed_takes as (
         *,
         first_take + second_take + third_take
         + case when model_place = 1 then still_left - sum(third_take) over (
-            partition by cluster, allocated_tres, node_list, epoch_at, accelerator_model
+            partition by shape, accelerator_model
         )::bigint else 0 end as typed_take
     from third_takes
 ),
@@ -236,14 +226,11 @@ typed_takes as (
 -- Then: untyped counts fill each node up to its share, by model name, and beyond that the first model.
 untyped_demand as (
     select
-        totals.cluster,
-        totals.allocated_tres,
-        totals.node_list,
-        totals.epoch_at,
+        totals.shape,
         totals.demanded_total - coalesce(sum(typed_demand.demanded), 0)::bigint as untyped
     from totals
-    left join typed_demand using (cluster, allocated_tres, node_list, epoch_at)
-    group by totals.cluster, totals.allocated_tres, totals.node_list, totals.epoch_at, totals.demanded_total
+    left join typed_demand using (shape)
+    group by totals.shape, totals.demanded_total
 ),
 
 node_needs as (
@@ -251,21 +238,21 @@ node_needs as (
         typed_takes.*,
         untyped_demand.untyped,
         greatest(0, node_share - sum(typed_take) over (
-            partition by cluster, allocated_tres, node_list, epoch_at, node
+            partition by shape, node
         ))::bigint as node_need,
         greatest(0, installed - typed_take) as free,
         row_number() over (
-            partition by cluster, allocated_tres, node_list, epoch_at, node order by accelerator_model
+            partition by shape, node order by accelerator_model
         ) as slot_place
     from typed_takes
-    inner join untyped_demand using (cluster, allocated_tres, node_list, epoch_at)
+    inner join untyped_demand using (shape)
 ),
 
 node_untyped as (
     select
         *,
         greatest(0, least(node_need, untyped - coalesce(sum(case when slot_place = 1 then node_need else 0 end) over (
-            partition by cluster, allocated_tres, node_list, epoch_at
+            partition by shape
             order by node range between unbounded preceding and current row exclude group
         ), 0)))::bigint as node_take
     from node_needs
@@ -275,7 +262,7 @@ slot_untyped as (
     select
         *,
         greatest(0, least(free, node_take - coalesce(sum(free) over (
-            partition by cluster, allocated_tres, node_list, epoch_at, node
+            partition by shape, node
             order by accelerator_model rows between unbounded preceding and 1 preceding
         ), 0)))::bigint as untyped_take
     from node_untyped
@@ -285,17 +272,14 @@ takes as (
     select
         *,
         typed_take + untyped_take + case when slot_place = 1 then node_take - sum(untyped_take) over (
-            partition by cluster, allocated_tres, node_list, epoch_at, node
+            partition by shape, node
         )::bigint else 0 end as taken
     from slot_untyped
 ),
 
 held as (
     select
-        cluster,
-        allocated_tres,
-        node_list,
-        epoch_at,
+        shape,
         node,
         accelerator_model,
         taken * 84000 as accelerator_units,
@@ -304,27 +288,34 @@ held as (
     where taken > 0
     union all
     select
-        shares.cluster,
-        shares.allocated_tres,
-        shares.node_list,
-        shares.epoch_at,
-        shares.node,
-        shares.accelerator_model,
-        shares.accelerator_units,
-        shares.split_inferred
-    from core.share_placements as shares
-    inner join shapes using (cluster, allocated_tres, node_list, epoch_at)
-    where shares.accelerator_units > 0
+        shape,
+        node,
+        accelerator_model,
+        accelerator_units,
+        split_inferred
+    from shares
+    where accelerator_units > 0
+),
+
+placed as (
+    select
+        shape,
+        node,
+        accelerator_model,
+        cast(sum(accelerator_units) as bigint) as accelerator_units,
+        bool_or(split_inferred) as split_inferred
+    from held
+    group by shape, node, accelerator_model
 )
 
 select
-    cluster,
-    allocated_tres,
-    node_list,
-    epoch_at,
-    node,
-    accelerator_model,
-    cast(sum(accelerator_units) as bigint) as accelerator_units,
-    bool_or(split_inferred) as split_inferred
-from held
-group by cluster, allocated_tres, node_list, epoch_at, node, accelerator_model
+    shapes.cluster,
+    shapes.allocated_tres,
+    shapes.node_list,
+    shapes.epoch_at,
+    placed.node,
+    placed.accelerator_model,
+    placed.accelerator_units,
+    placed.split_inferred
+from placed
+inner join shapes on placed.shape = shapes.shape
