@@ -256,6 +256,7 @@ shares as (
         and contested.accelerator_model = pieces.accelerator_model
         and contested.starts_at >= pieces.starts_at
         and contested.starts_at < pieces.ends_at
+    where not pieces.is_settled
 ),
 
 shared as (
